@@ -1,0 +1,212 @@
+"""Cycles: a family may read itself only with a delay.
+
+In: units.  Out: messages about cycles in which no subscript is delayed, and about recurrences that run both ways.
+
+    layer a[4] = tanh(b)          E211: a → b → a
+    layer b[4] = tanh(a)
+    layer h[t: 9] = x[t] + h[t-1 else 0]     delayed by one along t
+
+A read is delayed where one of its subscripts is an index of the reading family plus or minus a constant, or a summed index that a
+condition keeps before or behind one: sum[s where s < t] h[s].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..affine import distance, linear
+from ..expression import Expression
+from ..source import Note
+from .state import ElaborationState
+from .targets import Target, Unit, View
+from .terms import Access, Index, Reduce, postorder
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """`unit` reads `target`; `delays`: position of a delayed subscript → its constant."""
+
+    unit: Unit
+    target: Unit
+    access: Access
+    delays: dict[int, int]
+
+
+def references(access: Access) -> list[Target]:
+    """What an access reads: the target behind all views, and what masks read."""
+    found: list[Target] = []
+    target: Target = access.target
+    while isinstance(target, View):
+        for node in postorder(target.mask):
+            if isinstance(node, Access):
+                found.extend(references(node))
+        target = target.base
+    return [*found, target.final]
+
+
+def reads_of(state: ElaborationState, unit: Unit) -> list[Read]:
+    """All reads of other units (and itself) in a unit's equation."""
+    assert unit.body is not None
+    out: list[Read] = []
+    conditions: dict[Expression, list[Expression]] = {}
+
+    def last(index: Expression) -> int | None:
+        size = state.sizes.number(index.size) if isinstance(index, Index) else None
+        return None if size is None else size - 1
+
+    nodes = postorder(unit.body)
+    for node in nodes:
+        if isinstance(node, Reduce):
+            for inner in postorder(node.body):
+                conditions.setdefault(inner, []).append(state.sizes.reduced(node.where))
+    for node in nodes:
+        if not isinstance(node, Access):
+            continue
+        subscripts: tuple[Expression, ...] = node.subscripts
+        target = node.target
+        while isinstance(target, View):
+            subscripts = (*target.prefix, *subscripts)
+            target = target.base
+        if isinstance(final := target.final, Unit):
+            delays: dict[int, int] = {}
+            for position, subscript in enumerate(subscripts):
+                form = linear(state.sizes.reduced(subscript))
+                for index in unit.indices:
+                    if delay := distance(form, index, conditions.get(node, ()), last):
+                        delays[position] = delay
+            out.append(Read(unit, final, node, delays))
+    return out
+
+
+def check_cycles(state: ElaborationState, units: list[Unit]) -> bool:
+    """Report cycles without a delay; True where there are none."""
+    reads = {unit: reads_of(state, unit) for unit in units}
+    good = True
+    for component in _components({u: [r.target for r in rs if r.target in reads] for u, rs in reads.items()}):
+        members = set(component)
+        inner = [r for u in component for r in reads[u] if r.target in members]
+        if not inner:
+            continue
+        cycle = _cycle({u: [r for r in inner if r.unit is u and not r.delays] for u in component})
+        if cycle:
+            good = False
+            _report_cycle(state, cycle)
+            continue
+        both = _both_ways(inner)
+        if both is not None:
+            good = False
+            first, second = both
+            state.reporter.error(
+                "E211",
+                f"'{first.unit.label}' runs both ways along one axis: it reads what comes before and what comes after",
+                second.access.span,
+                "later values here",
+                [Note(first.access.span, "earlier values here")],
+                "use two families, one for each direction",
+                second.access.calls,
+            )
+    return good
+
+
+def _report_cycle(state: ElaborationState, cycle: list[Read]) -> None:
+    names = " → ".join([*(r.unit.label for r in cycle), cycle[0].unit.label])
+    first, *rest = cycle
+    notes = [Note(r.access.span, f"'{r.unit.label}' reads '{r.target.label}'") for r in rest]
+    unit = first.unit
+    example = f"{unit.label}[t-1 else 0]" if len(unit.indices) <= 1 else f"{unit.label}[t-1, … else 0]"
+    state.reporter.error(
+        "E211",
+        f"a cycle without a delay: {names}",
+        first.access.span,
+        f"'{first.unit.label}' reads '{first.target.label}'",
+        notes,
+        f"a recurrence reads an earlier step: {example}",
+        first.access.calls,
+    )
+
+
+def _both_ways(reads: list[Read]) -> tuple[Read, Read] | None:
+    """Two reads of a single unit with opposite delays along its only delayed axis."""
+    if len({r.unit for r in reads}) > 1:
+        return None
+    axes = {p for r in reads for p in r.delays}
+    if len(axes) != 1:
+        return None
+    (axis,) = axes
+    before = [r for r in reads if r.delays[axis] < 0]
+    after = [r for r in reads if r.delays[axis] > 0]
+    return (before[0], after[0]) if before and after else None
+
+
+def _cycle(reads: dict[Unit, list[Read]]) -> list[Read] | None:
+    """Some cycle of these reads, as the reads along it."""
+    state: dict[Unit, int] = {}
+    for root in reads:
+        if root in state:
+            continue
+        path: list[Read] = []
+        stack: list[tuple[Unit, int]] = [(root, 0)]
+        state[root] = 1
+        while stack:
+            unit, position = stack.pop()
+            following = reads[unit]
+            if position == len(following):
+                state[unit] = 2
+                if path:
+                    path.pop()
+                continue
+            stack.append((unit, position + 1))
+            read = following[position]
+            if state.get(read.target) == 1:
+                chain = [*path, read]
+                start = next(n for n, r in enumerate(chain) if r.unit is read.target)
+                return chain[start:]
+            if read.target not in state:
+                state[read.target] = 1
+                path.append(read)
+                stack.append((read.target, 0))
+    return None
+
+
+def _components(edges: dict[Unit, list[Unit]]) -> list[list[Unit]]:
+    """Strongly connected components that can hold a cycle, in order of their first members (Tarjan, without recursion)."""
+    number: dict[Unit, int] = {}
+    low: dict[Unit, int] = {}
+    on_stack: set[Unit] = set()
+    stack: list[Unit] = []
+    found: list[list[Unit]] = []
+    order = {u: n for n, u in enumerate(edges)}
+    for root in edges:
+        if root in number:
+            continue
+        work: list[tuple[Unit, int]] = [(root, 0)]
+        while work:
+            unit, position = work.pop()
+            if unit not in number:
+                number[unit] = low[unit] = len(number)
+                stack.append(unit)
+                on_stack.add(unit)
+            following = edges[unit]
+            descended = False
+            for n in range(position, len(following)):
+                after = following[n]
+                if after not in number:
+                    work.append((unit, n))
+                    work.append((after, 0))
+                    descended = True
+                    break
+                if after in on_stack:
+                    low[unit] = min(low[unit], low[after])
+            if descended:
+                continue
+            if low[unit] == number[unit]:
+                component: list[Unit] = []
+                while True:
+                    member = stack.pop()
+                    on_stack.discard(member)
+                    component.append(member)
+                    if member is unit:
+                        break
+                if len(component) > 1 or unit in following:
+                    found.append(sorted(component, key=order.__getitem__))
+    return sorted(found, key=lambda c: order[c[0]])

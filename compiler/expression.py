@@ -1,0 +1,357 @@
+"""Expressions: the trees over indices, loads, constants and scalar functions that stand in the graph.
+
+In: nothing.  Out: the node classes, and the few ways to walk and rebuild them.
+
+    i, j = new_axis("i", 4), new_axis("j", 3)
+    Load("w", (i - j,)) * Load("x", (BATCH, i))
+
+Every expression has a type: 'real', 'integer' (indices, class labels) or 'boolean'. Trees share nodes freely, so all walks
+visit a distinct node once, and none recurses: depth is bounded by memory, not by Python's stack.
+Python's operators build nodes (`a + b`, `a * 2`, `-a`); comparisons are functions (`equal(a, b)`), since `==` compares trees.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .values import evaluate_constant
+
+Type = Literal["real", "integer", "boolean"]
+
+
+class Expression:
+    """Base of all nodes. Nodes are immutable and compare by structure; the hash is computed once."""
+
+    __slots__ = ()
+    type: Type
+
+    @property
+    def children(self) -> tuple[Expression, ...]:
+        return ()
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        """The same node over other children."""
+        return self
+
+    def __add__(self, other: Operand) -> Expression:
+        return apply("+", self, other)
+
+    def __radd__(self, other: Operand) -> Expression:
+        return apply("+", other, self)
+
+    def __sub__(self, other: Operand) -> Expression:
+        return apply("-", self, other)
+
+    def __rsub__(self, other: Operand) -> Expression:
+        return apply("-", other, self)
+
+    def __mul__(self, other: Operand) -> Expression:
+        return apply("*", self, other)
+
+    def __rmul__(self, other: Operand) -> Expression:
+        return apply("*", other, self)
+
+    def __truediv__(self, other: Operand) -> Expression:
+        return apply("/", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Expression:
+        return apply("/", other, self)
+
+    def __pow__(self, other: Operand) -> Expression:
+        return apply("^", self, other)
+
+    def __neg__(self) -> Expression:
+        return apply("neg", self)
+
+
+Operand = Expression | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Expression):
+    value: int | float | bool
+    type: Type = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis(Expression):
+    """An index: a variable that runs over 0 … extent−1. Two axes are the same only if their serial numbers are.
+
+    `extent` is None for the batch axis alone, whose extent is known at run time.
+    """
+
+    name: str
+    extent: int | None
+    serial: int
+    type: Type = field(default="integer", init=False)
+
+    def __hash__(self) -> int:
+        return self.serial
+
+    @property
+    def size(self) -> int:
+        """The extent of an axis that has a static one."""
+        assert self.extent is not None, "the batch axis has no static extent"
+        return self.extent
+
+
+BATCH = Axis("batch", None, 0)
+_serials = itertools.count(1)
+
+
+def new_axis(name: str, extent: int) -> Axis:
+    """A fresh axis, different from every other."""
+    return Axis(name, extent, next(_serials))
+
+
+class _Hashed(Expression):
+    """Nodes with children keep their hash, so that comparing and memoising large shared trees stays cheap."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return self._hash  # type: ignore[attr-defined,no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other) or self._hash != other._hash:  # type: ignore[attr-defined]
+            return False
+        return _same(self, other)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load(_Hashed):
+    """The value of an array or family at subscripts. A batched array has BATCH as its first subscript."""
+
+    array: str
+    subscripts: tuple[Expression, ...] = ()
+    type: Type = "real"
+    _hash: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(("load", self.array, self.subscripts, self.type)))
+
+    @property
+    def children(self) -> tuple[Expression, ...]:
+        return self.subscripts
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        return Load(self.array, children, self.type)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookup(_Hashed):
+    """An entry of a static table (known when compiled): integer or real."""
+
+    table: str
+    subscripts: tuple[Expression, ...]
+    type: Type = "integer"
+    _hash: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(("lookup", self.table, self.subscripts, self.type)))
+
+    @property
+    def children(self) -> tuple[Expression, ...]:
+        return self.subscripts
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        return Lookup(self.table, children, self.type)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Apply(_Hashed):
+    """A scalar function (a row of scalar.py) of its arguments. Build it with `apply`, which also finds the type."""
+
+    function: str
+    arguments: tuple[Expression, ...]
+    type: Type = "real"
+    _hash: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash(("apply", self.function, self.arguments, self.type)))
+
+    @property
+    def children(self) -> tuple[Expression, ...]:
+        return self.arguments
+
+    def with_children(self, children: tuple[Expression, ...]) -> Expression:
+        return apply(self.function, *children)
+
+
+def _same(left: Expression, right: Expression) -> bool:
+    """Structural equality without recursion."""
+    stack = [(left, right)]
+    while stack:
+        a, b = stack.pop()
+        if a is b:
+            continue
+        if type(a) is not type(b):
+            return False
+        match a, b:
+            case Load(), Load():
+                if a.array != b.array or a.type != b.type:
+                    return False
+            case Lookup(), Lookup():
+                if a.table != b.table or a.type != b.type:
+                    return False
+            case Apply(), Apply():
+                if a.function != b.function or a.type != b.type:
+                    return False
+            case _:
+                if a != b:
+                    return False
+                continue
+        if len(a.children) != len(b.children) or a._hash != b._hash:  # type: ignore[attr-defined]
+            return False
+        stack.extend(zip(a.children, b.children, strict=True))
+    return True
+
+
+TRUE = Constant(True, "boolean")
+FALSE = Constant(False, "boolean")
+
+
+def real(value: float) -> Constant:
+    return Constant(float(value), "real")
+
+
+def integer(value: int) -> Constant:
+    return Constant(int(value), "integer")
+
+
+def as_expression(value: Operand, like: Type = "real") -> Expression:
+    """An expression for a Python number; a bare number takes the type `like` of its neighbour."""
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, bool):
+        return Constant(value, "boolean")
+    return integer(int(value)) if like == "integer" else real(value)
+
+
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+_LOGIC = frozenset({"and", "or", "not"})
+_INTEGER_ONLY = frozenset({"div", "mod"})
+_POLYMORPHIC = frozenset({"+", "-", "*", "neg", "abs", "min", "max", "select"})
+
+
+def apply(function: str, *operands: Operand) -> Expression:
+    """A scalar function of operands, with its type found and the obvious folded (constants, x + 0, 1 · x, −(−x)).
+
+    Operands of + − · min max select and of comparisons must agree in type; `real` turns an integer or a boolean into a
+    real number.
+    """
+    like: Type = next((o.type for o in operands if isinstance(o, Expression) and o.type != "boolean"), "real")
+    arguments = tuple(as_expression(o, like) for o in operands)
+    if function in _COMPARISONS or function in _LOGIC:
+        kind: Type = "boolean"
+    elif function in _INTEGER_ONLY:
+        kind = "integer"
+    elif function in _POLYMORPHIC:
+        kind = arguments[-1].type
+    else:
+        kind = "real"
+    return _fold(function, arguments, kind)
+
+
+def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
+    if function != "select" and all(isinstance(a, Constant) for a in arguments):
+        value = evaluate_constant(function, [a.value for a in arguments], kind)  # type: ignore[attr-defined]
+        if value is not None:
+            return Constant(value, kind)
+    match function, arguments:
+        case "+", (x, Constant(0)) | (Constant(0), x):
+            return x
+        case "-", (x, Constant(0)):
+            return x
+        case "-", (Constant(0), x):
+            return apply("neg", x)
+        case "-", (x, y) if x == y and kind == "integer":
+            return integer(0)
+        case "*", (x, Constant(1)) | (Constant(1), x):
+            return x
+        case "*", (x, Constant(-1)) | (Constant(-1), x):
+            return apply("neg", x)
+        case "*", (x, Constant(0)) | (Constant(0), x) if kind == "integer":
+            return integer(0)
+        # Like terms are added, and a product's constant stands first and once.
+        case "+", (x, y) if x == y and kind == "real":
+            return apply("*", 2.0, x)
+        case "+", (Apply("+", (x, y)), z) if y == z and kind == "real":
+            return apply("+", x, apply("*", 2.0, y))
+        case "*", (Constant(a), Apply("*", (Constant(b), x))) if kind == "real":
+            return apply("*", a * b, x)
+        case "*", (x, Constant() as c) if kind == "real":
+            return apply("*", c, x)
+        case "*", (Apply("*", (Constant() as c, x)), y) if kind == "real":
+            return apply("*", c, apply("*", x, y))
+        case "*", (x, Apply("*", (Constant() as c, y))) if kind == "real":
+            return apply("*", c, apply("*", x, y))
+        case "/", (x, Constant(1)):
+            return x
+        case "^", (x, Constant(1)):
+            return x
+        case "^", (x, Constant(2)):
+            return Apply("*", (x, x), kind)
+        case "neg", (Apply("neg", (x,)),):
+            return x
+        case "not", (Apply("not", (x,)),):
+            return x
+        case "and", (x, Constant(True)) | (Constant(True), x):
+            return x
+        case "and", (_, Constant(False)) | (Constant(False), _):
+            return FALSE
+        case "or", (x, Constant(False)) | (Constant(False), x):
+            return x
+        case "or", (_, Constant(True)) | (Constant(True), _):
+            return TRUE
+        case "select", (Constant(truth), x, y):
+            return x if truth else y
+        case "select", (_, x, y) if x == y:
+            return x
+        case "div", (x, Constant(1)):
+            return x
+        case "mod", (_, Constant(1)):
+            return integer(0)
+    return Apply(function, arguments, kind)
+
+
+def equal(a: Operand, b: Operand) -> Expression:
+    return apply("==", a, b)
+
+
+def less(a: Operand, b: Operand) -> Expression:
+    return apply("<", a, b)
+
+
+def at_most(a: Operand, b: Operand) -> Expression:
+    return apply("<=", a, b)
+
+
+def select(condition: Operand, then: Operand, otherwise: Operand) -> Expression:
+    return apply("select", condition, then, otherwise)
+
+
+def conjunction(conditions: Iterable[Expression]) -> Expression:
+    """All of the conditions (TRUE for none)."""
+    result: Expression = TRUE
+    for condition in conditions:
+        result = apply("and", result, condition)
+    return result
+
+
+def conjuncts(condition: Expression) -> tuple[Expression, ...]:
+    """The conditions that `condition` is the conjunction of, in order; () for TRUE."""
+    out: list[Expression] = []
+    stack = [condition]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Apply) and node.function == "and":
+            stack.extend(reversed(node.arguments))
+        elif node != TRUE:
+            out.append(node)
+    return tuple(out)

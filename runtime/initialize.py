@@ -1,0 +1,144 @@
+"""First values of weights and states, from their declarations and a seed.
+
+In: an `Array` with its `Initializer`, a seed.  Out: an array of float64.
+
+    initial_values(graph.arrays["hidden.w"], seed=0)
+
+Every weight draws from a generator of its own, seeded by `seed` and the weight's *name*: adding a weight to a
+file does not change how the others start. Draws are made in double precision, so that a float32 network starts
+where the float64 one does, but for rounding.
+
+Sources: glorot: Glorot and Bengio 2010, eq. 16 (uniform). he: He et al. 2015, eq. 10 (normal). orthogonal: Saxe
+et al. 2014 (QR of a normal matrix, signs fixed as in Mezzadri 2007). identity: Le, Jaitly and Hinton 2015.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ..compiler.expression import Apply, Axis, Constant, Expression, Load, Lookup
+from ..compiler.graph import Array, Initializer, Table
+from ..compiler.scalar import SCALAR_FUNCTIONS
+from ..compiler.walks import postorder
+from .errors import RunError
+
+Loader = Callable[[str], np.ndarray]
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A generator for one purpose, independent of every other: the same seed and names, the same numbers."""
+    words = [seed if seed >= 0 else (1 << 64) + seed]
+    for name in names:
+        text = str(name).encode()
+        words.append(int.from_bytes(hashlib.sha256(text).digest()[:8], "little"))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+
+
+def initial_values(
+    array: Array,
+    seed: int,
+    tables: Mapping[str, Table] | None = None,
+    load: Loader | None = None,
+) -> np.ndarray:
+    """The first values, of shape `array.extents`, in float64; entries that do not exist (`where`) are 0.
+
+    `load` gives the values of other arrays, for a state that starts as a copy of its weight.
+    """
+    extents = array.extents
+    if array.initializer is None:
+        return np.zeros(extents)
+    initializer = array.initializer
+    draws = generator(seed, array.name)
+
+    def draw(node: Apply, arguments: list[np.ndarray]) -> np.ndarray:
+        return _draw(node.function, arguments, initializer, extents, draws, array.name)
+
+    def value_of(root: Expression) -> np.ndarray:
+        values = evaluate_on_grid(root, initializer.axes, tables or {}, load, draw)
+        return np.broadcast_to(values, extents)
+
+    values = value_of(initializer.value).astype(np.float64)
+    if array.where is not None:
+        values = np.where(value_of(array.where), values, 0.0)
+    return values
+
+
+def evaluate_on_grid(
+    root: Expression,
+    axes: tuple[Axis, ...],
+    tables: Mapping[str, Table],
+    load: Loader | None = None,
+    draw: Callable[[Apply, list[np.ndarray]], np.ndarray] | None = None,
+) -> np.ndarray:
+    """An expression at every point of the grid that `axes` span; the result broadcasts to their extents."""
+    values: dict[Expression, np.ndarray] = {}
+    for position, axis in enumerate(axes):
+        shape = [1] * len(axes)
+        shape[position] = axis.size
+        values[axis] = np.arange(axis.size).reshape(shape)
+    with np.errstate(all="ignore"):
+        for node in postorder(root):
+            if node in values:
+                continue
+            children = [values[c] for c in node.children]
+            match node:
+                case Constant():
+                    values[node] = np.asarray(node.value)
+                case Lookup():
+                    values[node] = tables[node.table].values[tuple(children)]
+                case Load() if load is not None:
+                    values[node] = load(node.array)[tuple(children)]
+                case Apply() if node.function.startswith("draw ") and draw is not None:
+                    values[node] = draw(node, children)
+                case Apply():
+                    values[node] = np.asarray(SCALAR_FUNCTIONS[node.function].value(*children))
+                case _:
+                    raise RunError(f"{node!r} has no value before the first step")
+    return values[root]
+
+
+def _draw(
+    function: str,
+    arguments: list[np.ndarray],
+    initializer: Initializer,
+    extents: tuple[int, ...],
+    draws: np.random.Generator,
+    name: str,
+) -> np.ndarray:
+    match function:
+        case "draw normal":
+            mean, deviation = arguments
+            return mean + deviation * draws.standard_normal(extents)
+        case "draw uniform":
+            low, high = arguments
+            return low + (high - low) * draws.random(extents)
+        case "draw glorot":
+            limit = math.sqrt(6 / max(1, initializer.fan_in + initializer.fan_out))
+            return limit * (2 * draws.random(extents) - 1)
+        case "draw he":
+            return math.sqrt(2 / max(1, initializer.fan_in)) * draws.standard_normal(extents)
+        case "draw orthogonal" | "draw identity" if len(extents) < 2:
+            kind = function.removeprefix("draw ")
+            raise RunError(f"'{name}' starts {kind}, but has {len(extents)} axes; it needs two")
+        case "draw orthogonal":
+            return (arguments[0] if arguments else 1.0) * orthogonal(extents, draws)
+        case "draw identity":
+            return np.broadcast_to(
+                (arguments[0] if arguments else 1.0) * np.eye(extents[-2], extents[-1]), extents
+            )
+    raise RunError(f"'{name}' starts with '{function}', which is not known here")
+
+
+def orthogonal(extents: tuple[int, ...], draws: np.random.Generator) -> np.ndarray:
+    """Matrices over the last two axes with orthonormal rows or columns (the fewer of them), for every leading index."""
+    rows, columns = extents[-2:]
+    tall = draws.standard_normal((*extents[:-2], max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    # QR leaves the signs free; fixing those of R's diagonal makes the draw uniform over all such matrices.
+    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    q = q * signs[..., np.newaxis, :]
+    return q if rows >= columns else np.swapaxes(q, -1, -2)

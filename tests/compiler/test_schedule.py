@@ -1,0 +1,135 @@
+"""Lowered programs compute what the families say: every graph, capacity, precision and width against brute force."""
+
+import numpy as np
+import pytest
+from dln.compiler.expression import BATCH, Load, apply, less, new_axis
+from dln.compiler.gradient import differentiate
+from dln.compiler.graph import Array, Family, Graph, Reduction, verify
+from dln.compiler.operands import lift_operands
+from dln.compiler.order import in_order
+from dln.compiler.schedule import lower
+from dln.compiler.sharing import solve
+from dln.compiler.simplify import simplify
+
+from .family_oracle import evaluate, random_values
+from .graphs import GRAPHS, axes, real_input, start, weight
+from .running import Runner, VectorMachine
+
+PASSES = (simplify, lift_operands, differentiate, simplify, solve, simplify, in_order)
+
+
+def prepared(name):
+    graph = GRAPHS[name]()
+    for step in PASSES:
+        graph = step(graph)
+    verify(graph)
+    return graph
+
+
+def compare(graph, capacity, samples, precision, target, threads=1):
+    values = random_values(graph, samples)
+    expected = evaluate(graph, values, samples)
+    program = lower(graph, capacity=capacity, precision=precision, target=target)
+    runner = Runner(program)
+    for name, array in graph.arrays.items():
+        if name in program.placements:
+            runner.set(name, values[name], array.batched)
+    tolerance = 1e-11 if precision == "float64" else 3e-5
+    for routine in program.routines.values():
+        runner.run(routine.name, samples, threads)
+        for root in {**dict.fromkeys(routine.outputs), **dict.fromkeys(routine.results)}:
+            got = runner.get(root, samples if graph.families[root].batched else None)
+            np.testing.assert_allclose(got, expected[root], rtol=tolerance, atol=tolerance, err_msg=root)
+    for name in graph.gradients.values():
+        np.testing.assert_allclose(
+            runner.get(name), expected[name], rtol=tolerance, atol=tolerance, err_msg=name
+        )
+    return runner
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(("capacity", "samples"), [(1, 1), (4, 3), (16, 16), (32, 13)])
+def test_graphs(name, capacity, samples):
+    compare(prepared(name), capacity, samples, "float32", VectorMachine())
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(
+    ("precision", "bits", "threads"), [("float64", 512, 1), ("float64", 128, 3), ("float32", 256, 3)]
+)
+def test_precisions_and_widths(name, precision, bits, threads):
+    compare(prepared(name), 20, 18, precision, VectorMachine(bits, 16), threads)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_bits_do_not_depend_on_threads(name):
+    graph = prepared(name)
+    blocks = [compare(graph, 32, 29, "float32", VectorMachine(), t).memory.tobytes() for t in (1, 2, 5)]
+    assert blocks[0] == blocks[1] == blocks[2]
+
+
+def with_momentum(graph):
+    """m ← 0.9 m + g, w ← w − 0.1 m / (1 − 0.9^step) for every weight, as an optimizer's equations are."""
+    graph.arrays["step"] = Array("step", "clock", ())
+    for name, gradient in list(graph.gradients.items()):
+        shape = graph.arrays[name].extents
+        graph.arrays[f"{name}.m"] = Array(f"{name}.m", "state", shape)
+        i = tuple(new_axis(f"i{n}", e) for n, e in enumerate(shape))
+        m = graph.add(Family(f"{name}.m'", i, 0.9 * Load(f"{name}.m", i) + Load(gradient, i), role="update"))
+        rate = 0.1 / (1.0 - apply("^", 0.9, Load("step", ())))
+        graph.add(Family(f"{name}'", i, Load(name, i) - rate * m, role="update"))
+        graph.updates |= {f"{name}.m": f"{name}.m'", name: f"{name}'"}
+    return graph
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("capacity", [1, 24])
+def test_updates(name, capacity):
+    graph = with_momentum(prepared(name))
+    verify(graph)
+    values = random_values(graph, capacity)
+    program = lower(graph, capacity=capacity, precision="float64", target=VectorMachine())
+    runner = Runner(program)
+    for step in (1, 2):
+        values["step"] = np.float64(step)
+        for array in graph.arrays.values():
+            if (array.name in program.placements and array.kind in ("input", "clock")) or step == 1:
+                runner.set(array.name, values[array.name], array.batched)
+        runner.run("train", capacity)
+        expected = evaluate(graph, values, capacity)
+        values |= {target: expected[family] for target, family in graph.updates.items()}
+        for target in graph.updates:
+            np.testing.assert_allclose(runner.get(target), values[target], rtol=1e-11, atol=1e-12)
+    for routine in ("forward", "evaluate", "gradient"):
+        runner.run(routine, capacity)
+    for target in graph.updates:
+        np.testing.assert_allclose(runner.get(target), values[target], rtol=1e-11, atol=1e-12)
+
+
+def test_updates_that_need_each_other():
+    """Exchange two states, shift a third: no order lets all be stored in place."""
+    graph = Graph(arrays={n: Array(n, "state", (5,)) for n in "abc"})
+    (i,) = axes("i", 5)
+    graph.add(Family("a'", (i,), Load("b", (i,)) + 1.0, role="update"))
+    graph.add(Family("b'", (i,), Load("a", (i,)) + 2.0, role="update"))
+    graph.add(Family("c'", (i,), Load("c", (apply("mod", i + 1, 5),)), role="update"))
+    graph.updates = {"a": "a'", "b": "b'", "c": "c'"}
+    runner = Runner(lower(graph, capacity=1, precision="float64", target=VectorMachine()))
+    a, b, c = (np.arange(5.0) + 10 * n for n in range(3))
+    for name, value in zip("abc", (a, b, c), strict=True):
+        runner.set(name, value)
+    runner.run("train", 1)
+    assert (runner.get("a") == b + 1).all() and (runner.get("b") == a + 2).all()
+    assert (runner.get("c") == np.roll(c, -1)).all()
+
+
+def test_a_window_of_a_weight():
+    """Subscripts that begin inside of the array and end behind it: the padded copy is as long as the array, and moved."""
+    graph = start(weight("w", 7), real_input("x", 3))
+    i, j = axes("ij", 3, 3)
+    place = i + 2 * j + 3
+    body = Load("w", (place,)) * Load("x", (BATCH, i))
+    graph.add(Family("h", (BATCH, j), body, Reduction("sum", (i,), (less(place, 7),))))
+    graph.outputs = ("h",)
+    for capacity in (1, 4, 16):
+        compare(graph, capacity, capacity, "float64", VectorMachine())

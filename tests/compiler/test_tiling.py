@@ -1,0 +1,134 @@
+"""Plans: what is chosen for well-known kernels, and that every plan gives the same values."""
+
+import ctypes
+import dataclasses
+
+import numpy as np
+import pytest
+from dln.compiler.contraction import generate
+from dln.compiler.expression import Axis, Load, at_most, less
+from dln.compiler.llvm import print_function
+from dln.compiler.loops import verify
+from dln.compiler.nest import VALID, Buffer, Nest, Result, total
+from dln.compiler.plan import Plan
+from dln.compiler.tiling import Registers, choose
+
+from .running import machine_code
+
+REGISTERS = Registers(512, 32)
+
+
+def axis(name, extent, serial):
+    return Axis(name, extent, serial)
+
+
+def dense(outputs=512, batch=128, inputs=784):
+    """y[j, b] = Σ_i w[i, j] · x[i, b]"""
+    j, b, i = axis("a0", outputs, -1), axis("a1", batch, -3), axis("r0", inputs, -2)
+    term = Load("0", (i * outputs + j,)) * Load("1", (i * batch + b,))
+    sizes = (inputs * outputs, inputs * batch, outputs * batch)
+    buffers = tuple(Buffer("float32", n) for n in sizes)
+    return Nest((j, b), "sum", (i,), (), term, (Result(2, j * batch + b, total("real")),), buffers, "float32")
+
+
+def gradient(inputs=40, outputs=30, batch=64):
+    """∂w[i, j] = Σ_b x[i, b] · ∂y[j, b], over the samples that are there."""
+    i, j, b = axis("a0", inputs, -1), axis("a1", outputs, -3), axis("r0", batch, -2)
+    term = Load("0", (i * batch + b,)) * Load("1", (j * batch + b,))
+    buffers = tuple(Buffer("float32", n) for n in (inputs * batch, outputs * batch, inputs * outputs))
+    result = Result(2, i * outputs + j, total("real"))
+    return Nest((i, j), "sum", (b,), (less(b, VALID),), term, (result,), buffers, "float32")
+
+
+def window(places=23, width=5):
+    """h[y] = Σ_v w[v] · x[y + v − 2] inside of x"""
+    y, v = axis("a0", places, -1), axis("r0", width, -2)
+    term = Load("0", (v,)) * Load("1?", (y + v - 2,))
+    where = (at_most(0, y + v - 2), less(y + v - 2, places))
+    buffers = tuple(Buffer("float32", n) for n in (width, places, places))
+    return Nest((y,), "sum", (v,), where, term, (Result(2, y, total("real")),), buffers, "float32")
+
+
+def run(nest, plan, valid=64):
+    """The results of a nest under a plan, for inputs drawn at random, in two parts as two threads would."""
+    function = generate(nest, plan, "kernel")
+    verify(function)
+    engine = machine_code(print_function(function))
+    generator = np.random.default_rng(0)
+    arrays = [generator.standard_normal(b.elements).astype(np.float32) for b in nest.buffers]
+    # Behind every array is memory of somebody else: it must not be written, and what is in it must not matter.
+    padded = [np.concatenate([a, np.full(64, np.nan, np.float32)]) for a in arrays]
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays), *[ctypes.c_int64] * 4)(
+        engine.get_function_address("kernel")
+    )
+    half = plan.extent // 2
+    for begin, end in ((half, plan.extent), (0, half)):
+        call(*(p.ctypes.data for p in padded), valid, 0, begin, end)
+    assert all(np.isnan(p[-64:]).all() for p in padded)
+    return padded[nest.results[0].buffer][:-64], arrays
+
+
+def test_dense_has_a_tile_that_fills_the_registers():
+    plan = choose(dense(), REGISTERS).plan
+    vectors = plan.tile[1] // plan.lanes
+    assert (plan.lane.name, plan.lanes) == ("a1", 16)
+    assert 20 <= plan.tile[0] * vectors <= 28 and vectors >= 2
+
+
+def test_few_registers_make_a_small_tile():
+    plan = choose(dense(), Registers(256, 16)).plan
+    assert plan.lanes == 8 and plan.tile[0] * (plan.tile[1] // 8) <= 14
+
+
+def test_a_gradient_over_the_batch_adds_up_lanes():
+    plan = choose(gradient(20, 6, 1024), REGISTERS).plan
+    assert plan.lane in plan.reduced and plan.tile[0] > 1 and plan.tile[1] > 1
+
+
+@pytest.mark.parametrize("valid", [64, 50, 1])
+@pytest.mark.parametrize("tile", [(1, 1), (4, 5), (7, 3), (6, 16)])
+@pytest.mark.parametrize("lane", ["a1", "r0", None])
+def test_plans_of_a_gradient(lane, tile, valid):
+    nest = gradient()
+    axes = {a.name: a for a in (*nest.axes, *nest.reduced)}
+    if lane == "a1":
+        tile = (tile[0], 16)
+    plan = Plan(nest.axes, 2, tile, nest.reduced, axes.get(lane), 16 if lane else 1)
+    got, (x, dy, _) = run(nest, plan, valid)
+    expected = x.reshape(40, 64)[:, :valid] @ dy.reshape(30, 64)[:, :valid].T
+    np.testing.assert_allclose(got.reshape(40, 30), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("valid", [128, 77])
+@pytest.mark.parametrize(("stride", "ways"), [(1, 1), (2, 2), (4, 3), (8, 8)])
+def test_steps_of_a_loop_over_lanes(stride, ways, valid):
+    nest = gradient(3, 2, 128)
+    plan = Plan(nest.axes, 2, (3, 1), nest.reduced, nest.reduced[0], 16, stride=stride, ways=ways)
+    got, (x, dy, _) = run(nest, plan, valid)
+    expected = x.reshape(3, 128)[:, :valid] @ dy.reshape(2, 128)[:, :valid].T
+    np.testing.assert_allclose(got.reshape(3, 2), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("unrolled", "ways"), [(0, 1), (1, 1), (1, 3)])
+@pytest.mark.parametrize(("tile", "lanes"), [(1, 1), (3, 1), (8, 8), (16, 16), (32, 32)])
+def test_plans_of_a_window(tile, lanes, unrolled, ways):
+    nest = window()
+    lane = nest.axes[0] if lanes > 1 else None
+    plan = Plan(nest.axes, 1, (tile,), nest.reduced, lane, lanes, unrolled=unrolled, ways=ways)
+    got, (w, x, _) = run(nest, plan)
+    np.testing.assert_allclose(got, np.convolve(x, w[::-1], "same"), rtol=1e-5, atol=1e-5)
+
+
+def test_an_update_in_place_is_computed_once():
+    """A tile that does not divide the axis would compute the last results twice."""
+    i = axis("a0", 21, -1)
+    nest = Nest(
+        (i,), "", (), (), None, (Result(0, i, Load("0", (i,)) + 1.0),), (Buffer("float32", 21),), "float32"
+    )
+    for registers, tile in ((REGISTERS, 16), (Registers(128, 16), 1)):  # masked, or a tile that divides
+        plan = choose(nest, registers).plan
+        assert plan.tile == (tile,)
+        got, (x,) = run(nest, plan)
+        np.testing.assert_array_equal(got, x + 1)
+    whole = choose(dataclasses.replace(nest, whole=True), REGISTERS).plan
+    assert whole.tile[0] % 16 == 0

@@ -1,0 +1,95 @@
+"""First values: their distributions, their independence of each other, their shapes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from dln.compiler.expression import Apply, Axis, Expression, Load, Lookup, new_axis, real
+from dln.compiler.graph import Array, Initializer, Table
+from dln.runtime.errors import RunError
+from dln.runtime.initialize import initial_values
+
+
+def draw(name: str, *arguments: float) -> Expression:
+    return Apply(f"draw {name}", tuple(real(a) for a in arguments))
+
+
+def weight(name: str, extents: tuple[int, ...], make, where=None, fans=(1, 1)) -> Array:
+    axes = tuple(new_axis(f"a{k}", size) for k, size in enumerate(extents))
+    value = make(*axes) if callable(make) else make
+    condition = where(*axes) if where else None
+    return Array(name, "weight", extents, initializer=Initializer(axes, value, *fans), where=condition)
+
+
+def test_same_seed_and_name_same_values_whatever_else_there_is():
+    a = weight("a", (5, 4), draw("normal", 0, 1))
+    np.testing.assert_array_equal(initial_values(a, 7), initial_values(a, 7))
+    assert not np.array_equal(initial_values(a, 7), initial_values(a, 8))
+    b = weight("b", (5, 4), draw("normal", 0, 1))
+    assert not np.array_equal(initial_values(a, 7), initial_values(b, 7))
+
+
+@pytest.mark.parametrize(
+    ("value", "fans", "mean", "deviation", "limit"),
+    [
+        (draw("normal", 2, 0.5), (1, 1), 2, 0.5, math.inf),
+        (draw("uniform", -1, 3), (1, 1), 1, 4 / math.sqrt(12), 3),
+        (draw("glorot"), (30, 20), 0, math.sqrt(2 / 50), math.sqrt(6 / 50)),
+        (draw("he"), (8, 20), 0, 0.5, math.inf),
+        (draw("uniform", -2.4, 2.4) / math.sqrt(25), (25, 1), 0, 2.4 / 5 / math.sqrt(3), 0.48),
+    ],
+)
+def test_distributions(value, fans, mean, deviation, limit):
+    values = initial_values(weight("w", (200, 100), value, fans=fans), 0)
+    assert abs(values.mean() - mean) < 4 * deviation / math.sqrt(20_000)
+    assert abs(values.std() / deviation - 1) < 0.03
+    assert np.abs(values).max() <= limit
+
+
+@pytest.mark.parametrize("extents", [(6, 6), (7, 3), (3, 7), (4, 5, 5), (2, 3, 8, 4)])
+def test_orthogonal(extents):
+    values = initial_values(weight("w", extents, draw("orthogonal", 1)), 1)
+    rows, columns = extents[-2:]
+    tall = values if rows >= columns else np.swapaxes(values, -1, -2)
+    product = np.swapaxes(tall, -1, -2) @ tall
+    np.testing.assert_allclose(
+        product, np.broadcast_to(np.eye(min(rows, columns)), product.shape), atol=1e-12
+    )
+
+
+def test_orthogonal_and_identity_need_two_axes():
+    for name in ("orthogonal", "identity"):
+        with pytest.raises(RunError, match="has 1 axes; it needs two"):
+            initial_values(weight("w", (4,), draw(name, 1)), 0)
+
+
+def test_expressions_over_indices_tables_and_other_arrays():
+    table = Table("t", np.array([3.0, 1.0, 2.0]))
+
+    def value(i: Axis, j: Axis) -> Expression:
+        entry = Lookup("t", (i,), "real") + Apply("real", (j,)) * 10
+        return entry + Load("other", (i, j)) + draw("identity", 100)
+
+    other = np.arange(6.0).reshape(3, 2)
+    got = initial_values(weight("w", (3, 2), value), 0, {"t": table}, {"other": other}.__getitem__)
+    expected = np.array([[3, 13], [1, 11], [2, 12]]) + other + 100 * np.eye(3, 2)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_entries_that_do_not_exist_are_zero():
+    def banded(i: Axis, j: Axis) -> Expression:
+        return Apply("<=", (abs_difference(i, j), new(1)), "boolean")
+
+    def abs_difference(i: Axis, j: Axis) -> Expression:
+        return Apply("abs", (i - j,), "integer")
+
+    def new(value: int) -> Expression:
+        from dln.compiler.expression import integer
+
+        return integer(value)
+
+    got = initial_values(weight("w", (5, 5), real(2), where=banded), 0)
+    i, j = np.indices((5, 5))
+    np.testing.assert_array_equal(got, np.where(abs(i - j) <= 1, 2.0, 0.0))
