@@ -52,7 +52,7 @@ def reads_of(state: ElaborationState, unit: Unit) -> list[Read]:
 
     def last(index: Expression) -> int | None:
         size = state.sizes.number(index.size) if isinstance(index, Index) else None
-        return None if size is None else size - 1
+        return None if size is None else int(size) - 1
 
     nodes = postorder(unit.body)
     for node in nodes:

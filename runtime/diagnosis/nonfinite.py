@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...compiler.expression import Load
+from ...compiler.expression import Expression, Load
 from ...compiler.graph import Family, Graph
 from ...compiler.source import Diagnostic, Note, Span
 from ...compiler.walks import postorder
@@ -140,11 +140,11 @@ def _arguments(inside: Inside, family: Family, index: tuple[int, ...]) -> str:
         ]
         return f"what is added up is finite: {', '.join(largest)}; it may be too large" if largest else ""
     seen: list[str] = []
-    at = dict(zip(family.axes, index, strict=True))
+    at: dict[Expression, int] = dict(zip(family.axes, index, strict=True))
     for node in postorder(family.body):
         if isinstance(node, Load) and _known(inside, node.array) and len(seen) < 4:
-            place = tuple(at.get(s) for s in node.subscripts)  # type: ignore[arg-type]
-            if None not in place:
+            if all(subscript in at for subscript in node.subscripts):
+                place = tuple(at[subscript] for subscript in node.subscripts)
                 seen.append(f"'{node.array}' is {inside.value(node.array)[place]:.6g}")
     return f"its arguments are finite: {', '.join(dict.fromkeys(seen))}" if seen else ""
 
