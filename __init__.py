@@ -26,21 +26,21 @@ if TYPE_CHECKING:
         TrainingInterrupted,
         WeightError,
     )
-    from .runtime.history import History, Record
     from .runtime.loading import compile, load
-    from .runtime.outer_optimizers import OuterOptimizer
     from .runtime.program import Network
+    from .runtime.training.history import History, Record
+    from .runtime.training.outer_optimizers import OuterOptimizer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Diagnostic": ".compiler.source",
     "DiagnosticError": ".compiler.source",
-    "History": ".runtime.history",
+    "History": ".runtime.training.history",
     "InputError": ".runtime.errors",
     "Network": ".runtime.program",
-    "OuterOptimizer": ".runtime.outer_optimizers",
-    "Record": ".runtime.history",
+    "OuterOptimizer": ".runtime.training.outer_optimizers",
+    "Record": ".runtime.training.history",
     "RunError": ".runtime.errors",
     "TrainingDiverged": ".runtime.errors",
     "TrainingInterrupted": ".runtime.errors",

@@ -1,4 +1,4 @@
-"""Find the polynomial coefficients that stand in compiler/vector_math_tables.py.
+"""Find the polynomial coefficients that stand in compiler/machine/vector_math_tables.py.
 
 In: nothing.  Out: the tables on standard output, in the form in which they stand there.
 

@@ -75,7 +75,7 @@ class Dln:
 def multiply_adds(net: Any, batch: int) -> int:
     """Of one training step: each connection forward, for its weight's gradient, and, where it does not read an input of the
     network, for the gradient of what it reads. The optimizer is left out."""
-    from dln.compiler.counts import count
+    from dln.compiler.mathematics.counts import count
 
     graph = net.elaborated.graph
     total = 0

@@ -25,23 +25,23 @@ from .elaborate import (
     optimizer_rates,
     step_settings,
 )
-from .gradient import differentiate
-from .graph import Graph, verify
-from .operands import lift_operands
-from .order import in_order
-from .recurrence import check as check_recurrences
-from .regularise import constrain, regularise
-from .shared_values import share_values
-from .sharing import solve
-from .simplify import simplify
+from .mathematics.graph import Graph, verify
+from .passes.gradient import differentiate
+from .passes.operands import lift_operands
+from .passes.order import in_order
+from .passes.recurrence import check as check_recurrences
+from .passes.regularise import constrain, regularise
+from .passes.shared_values import share_values
+from .passes.sharing import solve
+from .passes.simplify import simplify
+from .passes.tables import tabulate
 from .source import Diagnostic, DiagnosticError
 from .syntax import Call
-from .tables import tabulate
 
 if TYPE_CHECKING:
-    from .machine_code import Code
-    from .native import Target
-    from .program import Program
+    from .kernels.program import Program
+    from .machine.machine_code import Code
+    from .machine.native import Target
 
 Precision = Literal["float32", "float64"]
 
@@ -170,8 +170,8 @@ def lower_network(
     **options: Any,
 ) -> tuple[Graph, Program, dict[str, float]]:
     """The final graph and its lowered program, with seconds per stage."""
-    from .native import host_target
-    from .schedule import lower
+    from .machine.native import host_target
+    from .schedule.schedule import lower
 
     seconds: dict[str, float] = {}
     before = time.perf_counter()
@@ -202,8 +202,8 @@ def compile_network(
     Without an optimizer there is no routine 'train', without `gradient` neither 'gradient'. Routines are compiled to machine
     code when they are first asked for.
     """
-    from .machine_code import compile_program
-    from .native import host_target
+    from .machine.machine_code import compile_program
+    from .machine.native import host_target
 
     start = time.perf_counter()
     target = target or host_target()

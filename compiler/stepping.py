@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .affine import bounds, proves
-from .expression import BATCH, Apply, Expression, Load, apply, integer, new_axis, real
-from .graph import Array, Family, Graph, Initializer, Reduction
-from .walks import postorder, rebuild
+from .mathematics.affine import bounds, proves
+from .mathematics.expression import BATCH, Apply, Expression, Load, apply, integer, new_axis, real
+from .mathematics.graph import Array, Family, Graph, Initializer, Reduction
+from .mathematics.walks import postorder, rebuild
 
 #: The state that counts steps. (No name of a file has a space in it.)
 STARTED = "steps done"

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.graph import Array
+from ..compiler.mathematics.graph import Array
 from ..compiler.source import did_you_mean
 from .errors import InputError
 

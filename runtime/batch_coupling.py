@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..compiler.expression import BATCH, Apply, Expression, Load, integer
-from ..compiler.graph import Family, Graph
-from ..compiler.walks import postorder, substitute
+from ..compiler.mathematics.expression import BATCH, Apply, Expression, Load, integer
+from ..compiler.mathematics.graph import Family, Graph
+from ..compiler.mathematics.walks import postorder, substitute
 
 #: constant: the same for every minibatch; sample: of one sample; share: of one sample, over the number of samples;
 #: inverse: a constant over the number of samples; size: the number of samples; mean, sum: over the samples; mixed: else.

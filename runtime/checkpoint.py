@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from .errors import WeightError
-from .history import History, Record
-from .training import TrainingState
+from .training.history import History, Record
+from .training.loop import TrainingState
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

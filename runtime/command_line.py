@@ -4,7 +4,7 @@ In: arguments.  Out: an exit code: 0, 1 where the run failed, 2 for bad usage or
 
     dln train digits.dln --epochs 5
 
-A subcommand is a module command_NAME.py with a click command `command`; it is imported when it is asked for. Nothing heavy
+A subcommand is a module commands/NAME.py with a click command `command`; it is imported when it is asked for. Nothing heavy
 is imported here, so that `dln --help` is there at once. Every failure that is not a bug of dln is one line on the error
 stream; with DLN_DEBUG=1 there is a traceback as well.
 """
@@ -42,7 +42,7 @@ class Subcommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUBCOMMANDS:
             return None
-        module = importlib.import_module(f".command_{cmd_name}", __package__)
+        module = importlib.import_module(f".commands.{cmd_name}", __package__)
         command: click.Command = module.command
         return command
 

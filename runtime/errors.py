@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..compiler.source import Diagnostic
-    from .history import History
+    from .training.history import History
 
 
 class RunError(Exception):

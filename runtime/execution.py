@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import RunError
-from .history import Figures
-from .interrupt import Interrupt
 from .memory import Memory
+from .training.history import Figures
+from .training.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from ..compiler.pipeline import Compiled
@@ -133,7 +133,7 @@ class Execution:
         into = (ctypes.c_void_p * max(1, len(what.outputs)))()
         for k, name in enumerate(what.outputs):
             into[k] = outputs[name].ctypes.data if outputs is not None else None
-        from ..compiler.job import Job
+        from ..compiler.machine.job import Job
 
         job = Job()
         job.memory = self.memory.address

@@ -22,7 +22,7 @@ from ..compiler.syntax import Call
 from .batch_coupling import Coupling, coupling_of
 from .execution import Execution
 from .initialize import initial_values
-from .settings import TrainingPlan
+from .training.settings import TrainingPlan
 
 if TYPE_CHECKING:
     from ..compiler.elaborate import Network as Elaborated

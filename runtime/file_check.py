@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..compiler.counts import unused_weights
 from ..compiler.elaborate import Network
+from ..compiler.mathematics.counts import unused_weights
 from ..compiler.pipeline import front
 from ..compiler.source import Diagnostic, DiagnosticError
-from .data import check_section
+from .data.reading import check_section
 from .given_weights import given_weights
-from .settings import read_plan
+from .training.settings import read_plan
 
 
 def check_file(

@@ -20,13 +20,13 @@ import numpy as np
 
 from ..compiler import syntax
 from ..compiler.source import did_you_mean
-from .data import TEXT
-from .data_section import open_parts, read_section
+from .data.data_section import open_parts, read_section
+from .data.reading import TEXT
+from .data.text_source import TextPlan, is_text, read_text_plan
+from .data.vocabulary import LINE_END, Vocabulary
 from .errors import InputError
 from .initialize import generator
 from .step_execution import StepExecution, empty_sample, step_execution
-from .text_source import TextPlan, is_text, read_text_plan
-from .vocabulary import LINE_END, Vocabulary
 
 if TYPE_CHECKING:
     from .program import Network

@@ -21,10 +21,10 @@ import numpy as np
 from ..compiler import syntax
 from ..compiler.source import did_you_mean
 from .checkpoint import read_weights
-from .columns import fail
+from .data.columns import fail
+from .data.fitted_calls import PREFIX
+from .data.sources import find_file
 from .errors import WeightError
-from .fitted_calls import PREFIX
-from .sources import find_file
 
 if TYPE_CHECKING:
     from ..compiler.elaborate import Network

@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..compiler.expression import Apply, Axis, Constant, Expression, Load, Lookup
-from ..compiler.graph import Array, Initializer, Table
-from ..compiler.scalar import SCALAR_FUNCTIONS
-from ..compiler.walks import postorder
+from ..compiler.mathematics.expression import Apply, Axis, Constant, Expression, Load, Lookup
+from ..compiler.mathematics.graph import Array, Initializer, Table
+from ..compiler.mathematics.scalar import SCALAR_FUNCTIONS
+from ..compiler.mathematics.walks import postorder
 from .errors import RunError
 
 Loader = Callable[[str], np.ndarray]

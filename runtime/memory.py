@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.program import Program
+from ..compiler.kernels.program import Program
 from ..compiler.source import did_you_mean
 from .arrays import as_numbers
 from .errors import InputError, RunError, WeightError

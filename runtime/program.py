@@ -26,19 +26,19 @@ from ..compiler.pipeline import Precision
 from ..compiler.syntax import Call
 from . import checkpoint
 from .arrays import Samples, check_samples, count_samples, describe_input, refuse_where
-from .data import Arrays, Data, from_arrays, load_data
+from .data.fitted_calls import PREFIX, FittedStatistics
+from .data.reading import Arrays, Data, from_arrays, load_data
 from .errors import InputError
 from .execution import Execution
 from .executions import Executions
-from .fitted_calls import PREFIX, FittedStatistics
 from .given_weights import given_weights
-from .history import Figures, History, Record
-from .interrupt import Interrupt
 from .memory import Weights
-from .outer_optimizers import OuterOptimizer, outer_optimizer
-from .retraining import check_retraining, retrain
-from .settings import TrainingPlan, read_plan
-from .training import Keeper, OnProgress, Training, TrainingState
+from .training.history import Figures, History, Record
+from .training.interrupt import Interrupt
+from .training.loop import Keeper, OnProgress, Training, TrainingState
+from .training.outer_optimizers import OuterOptimizer, outer_optimizer
+from .training.retraining import check_retraining, retrain
+from .training.settings import TrainingPlan, read_plan
 
 if TYPE_CHECKING:
     from ..compiler.elaborate import Network as Elaborated
@@ -119,7 +119,7 @@ class Network:
 
     def equations(self, *, gradient: bool = True, latex: bool = False) -> list[str]:
         """The derived equations of the gradient, one per family and weight; or the network's own. Text or LaTeX."""
-        from ..compiler.equations import forward_equations, gradient_equations
+        from ..compiler.printing.equations import forward_equations, gradient_equations
 
         graph = self.elaborated.graph
         equations = gradient_equations(graph) if gradient else forward_equations(graph)

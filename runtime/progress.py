@@ -14,7 +14,7 @@ import time
 from types import TracebackType
 from typing import IO, Any
 
-from .history import Figures, Record
+from .training.history import Figures, Record
 
 #: Seconds between two lines where an epoch takes less.
 LINE_SECONDS = 0.5

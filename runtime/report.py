@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .history import Figures, History
+from .training.history import Figures, History
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 260, 64, 34, 14, 14
 COLOURS = {"train": "#3b7dd8", "validation": "#d9822b"}

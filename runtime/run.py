@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .checkpoint import read_checkpoint
-from .data import Data
+from .data.reading import Data
 from .errors import NothingToTrain, ResumeError, TrainingDiverged, TrainingInterrupted
-from .history import Figures, History, Record
 from .report import report
 from .resolved_source import resolved_sources
 from .run_folder import RunFolder
-from .settings import EQUATIONS
-from .snapshots import Snapshots
-from .training import OnProgress, TrainingState
+from .training.history import Figures, History, Record
+from .training.loop import OnProgress, TrainingState
+from .training.settings import EQUATIONS
+from .training.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from .program import Network
@@ -184,7 +184,7 @@ def describe(net: Network, file: str, settings: Mapping[str, str], data: Data) -
 
 def _of_equations(net: Network) -> str:
     """A checksum of the network's equations and of how its weights start."""
-    from ..compiler.listing import text
+    from ..compiler.printing.listing import text
 
     graph = net.elaborated.graph
     total = hashlib.sha256(text(graph).encode())

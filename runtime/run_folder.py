@@ -23,8 +23,8 @@ from typing import Any
 
 from .checkpoint import write_atomically, write_checkpoint
 from .errors import RunError
-from .history import Record
-from .training import TrainingState
+from .training.history import Record
+from .training.loop import TrainingState
 
 #: Seconds between two checkpoints (a tiny network has a thousand epochs in that time), unless $DLN_CHECKPOINT_SECONDS says
 #: otherwise; and between two writings of the log.

@@ -286,8 +286,8 @@ train {
 
 def kernels_of_loops(text: str) -> list[list[str]]:
     """For each time loop of the gradient, the kernels of a step, by the last families that they compute."""
+    from dln.compiler.kernels.program import Call, TimeLoop
     from dln.compiler.pipeline import front_text, lower_network
-    from dln.compiler.program import Call, TimeLoop
 
     _, program, _ = lower_network(front_text(text), capacity=32)
     loops = [c for c in program.routines["gradient"].calls if isinstance(c, TimeLoop)]
@@ -303,8 +303,8 @@ def test_a_step_is_few_kernels() -> None:
 
 def test_an_embedding_is_looked_up_once() -> None:
     """The gradient of an embedding adds rows of ∂x, it does not multiply them out again for each entry."""
+    from dln.compiler.kernels.program import Call
     from dln.compiler.pipeline import front_text, lower_network
-    from dln.compiler.program import Call
 
     text = """
 input  token[9]: class[20]

@@ -12,7 +12,7 @@ from typing import Any
 import dln
 import numpy as np
 import pytest
-from dln.compiler.threefry import uniform
+from dln.compiler.mathematics.threefry import uniform
 from dln.tests.oracle.torch_comparison import TOLERANCE, agree, compare
 
 torch = pytest.importorskip("torch")

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..affine import bounds, normalise, proves
-from ..expression import (
+from ..mathematics.affine import bounds, normalise, proves
+from ..mathematics.expression import (
     BATCH,
     FALSE,
     TRUE,
@@ -30,9 +30,9 @@ from ..expression import (
     real,
     select,
 )
-from ..graph import Table
+from ..mathematics.graph import Table
+from ..mathematics.walks import substitute
 from ..source import Note, Span
-from ..walks import substitute
 from . import messages
 from .ranges import opposite
 from .report import is_built_in

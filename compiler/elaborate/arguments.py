@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .. import syntax
-from ..expression import Expression
+from ..mathematics.expression import Expression
 from ..source import Span, did_you_mean
 from . import messages
 from .context import Context, Positions

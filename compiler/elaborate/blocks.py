@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import syntax
-from ..expression import TRUE, Expression
+from ..mathematics.expression import TRUE, Expression
 from ..source import Note
 from .arguments import Arguments, Home
 from .context import Context, Positions

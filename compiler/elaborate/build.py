@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..expression import TRUE, Expression, integer
-from ..graph import Array, Graph, Initializer
+from ..mathematics.expression import TRUE, Expression, integer
+from ..mathematics.graph import Array, Graph, Initializer
 from .cycles import check_cycles, references
 from .emit import Emitter
 from .scene import Abandon, Scene

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from .. import syntax
-from ..expression import Apply, Expression, apply, real
-from ..scalar import ScalarFunction
+from ..mathematics.expression import Apply, Expression, apply, real
+from ..mathematics.scalar import ScalarFunction
 from ..source import Note, Span, did_you_mean
 from . import messages, operators
 from .blocks import Blocks

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..expression import Expression
+from ..mathematics.expression import Expression
 from ..source import NOWHERE, Span
 from .scope import Binding, Scope
 from .targets import Instance, Site

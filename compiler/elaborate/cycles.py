@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..affine import distance, linear
-from ..expression import Expression
+from ..mathematics.affine import distance, linear
+from ..mathematics.expression import Expression
 from ..source import Note
 from .state import ElaborationState
 from .targets import Target, Unit, View

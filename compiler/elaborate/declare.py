@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from .. import syntax
-from ..expression import Constant, Expression, integer
+from ..mathematics.expression import Constant, Expression, integer
 from ..source import Note, Span
 from .context import Context, index_name
 from .evaluate import Evaluator

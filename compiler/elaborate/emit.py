@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..affine import bounds
-from ..expression import BATCH, Apply, Constant, Expression, apply, conjuncts, integer, select
-from ..graph import Family
-from ..walks import axes_in
+from ..mathematics.affine import bounds
+from ..mathematics.expression import BATCH, Apply, Constant, Expression, apply, conjuncts, integer, select
+from ..mathematics.graph import Family
+from ..mathematics.walks import axes_in
 from .lifting import Lifting
 from .ranges import opposite
 from .scene import Abandon, Scene, Steps, existing

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import syntax
-from ..expression import Constant, Expression, apply
+from ..mathematics.expression import Constant, Expression, apply
 from . import operators
 from .context import Context
 from .reductions import Reductions

@@ -10,11 +10,11 @@ need it: what that `if` guarantees and a proof inside needs is added to its cond
 
 from __future__ import annotations
 
-from ..affine import proves
-from ..draws import standard_draw
-from ..expression import BATCH, FALSE, Axis, Expression, Load, apply, conjuncts, real
-from ..graph import Family, Reduction
-from ..walks import axes_in, postorder
+from ..mathematics.affine import proves
+from ..mathematics.draws import standard_draw
+from ..mathematics.expression import BATCH, FALSE, Axis, Expression, Load, apply, conjuncts, real
+from ..mathematics.graph import Family, Reduction
+from ..mathematics.walks import axes_in, postorder
 from .accesses import Accesses
 from .scene import Abandon, Scene
 from .terms import Draw, Index, Reduce

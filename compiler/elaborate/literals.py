@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from .. import syntax
-from ..expression import Constant, Expression, integer
+from ..mathematics.expression import Constant, Expression, integer
 from ..source import DiagnosticError, Note, Span
 from . import messages
 from .context import Context

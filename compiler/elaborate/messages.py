@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..expression import Expression
+from ..mathematics.expression import Expression
 from ..source import Note, Span
 from .report import is_built_in
 from .targets import Slot, Target, Unit

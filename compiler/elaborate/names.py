@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import syntax
-from ..expression import Expression, apply, integer
-from ..scalar import ScalarFunction
+from ..mathematics.expression import Expression, apply, integer
+from ..mathematics.scalar import ScalarFunction
 from ..source import Note, Span, did_you_mean
 from . import messages
 from .context import Context, Positions, index_name

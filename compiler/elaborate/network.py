@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import syntax
-from ..counts import unused_weights
-from ..expression import Constant, Expression
-from ..graph import Graph
+from ..mathematics.counts import unused_weights
+from ..mathematics.expression import Constant, Expression
+from ..mathematics.graph import Graph
 from ..source import NOWHERE, Diagnostic, DiagnosticError, Note, Source
 from .build import build
 from .context import Context, Positions

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..expression import Constant, Expression, apply
+from ..mathematics.expression import Constant, Expression, apply
 from ..source import Span
 from .terms import POISON, Access, is_poison, to_real
 

@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import syntax
-from ..expression import Apply, Axis, Constant, Expression, Load, apply, integer, new_axis, real
-from ..graph import Array, Family, Graph, Initializer
+from ..mathematics.expression import Apply, Axis, Constant, Expression, Load, apply, integer, new_axis, real
+from ..mathematics.graph import Array, Family, Graph, Initializer
+from ..mathematics.walks import postorder, substitute
 from ..source import did_you_mean
-from ..walks import postorder, substitute
 from .build import merge, spread_batch
 from .context import Context, Positions, index_name
 from .declare import heading

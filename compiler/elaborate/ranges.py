@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..affine import Linear, bounds, linear
-from ..expression import Apply, Expression, apply, at_most, integer, less
-from ..graph import Graph
-from ..static_values import evaluate
-from ..walks import axes_in, is_static
+from ..mathematics.affine import Linear, bounds, linear
+from ..mathematics.expression import Apply, Expression, apply, at_most, integer, less
+from ..mathematics.graph import Graph
+from ..mathematics.static_values import evaluate
+from ..mathematics.walks import axes_in, is_static
 
 #: Values of an index that are tried to learn what a condition says.
 TRIAL_LIMIT = 100_000

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import syntax
-from ..expression import TRUE, Expression, integer
+from ..mathematics.expression import TRUE, Expression, integer
 from ..source import Note
 from .context import Context, Positions
 from .operators import truth

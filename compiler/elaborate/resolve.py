@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import syntax
-from ..expression import Expression
+from ..mathematics.expression import Expression
 from ..source import Note, did_you_mean
 from .context import Context, Positions
 from .declare import heading

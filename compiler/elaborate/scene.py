@@ -13,10 +13,20 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
-from ..expression import Axis, Expression, Load, apply, conjunction, integer, new_axis, real, select
-from ..graph import Array, Graph
+from ..mathematics.expression import (
+    Axis,
+    Expression,
+    Load,
+    apply,
+    conjunction,
+    integer,
+    new_axis,
+    real,
+    select,
+)
+from ..mathematics.graph import Array, Graph
+from ..mathematics.walks import postorder
 from ..source import NOWHERE, Note, Span, did_you_mean
-from ..walks import postorder
 from .ranges import Fact, Prover, fact_of
 from .state import ElaborationState
 from .targets import Instance, Target, Unit

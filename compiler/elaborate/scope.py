@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import syntax
-from ..expression import Expression
-from ..scalar import SCALAR_FUNCTIONS, ScalarFunction
+from ..mathematics.expression import Expression
+from ..mathematics.scalar import SCALAR_FUNCTIONS, ScalarFunction
 from ..source import Span
 from .targets import Instance, Slot, Target
 

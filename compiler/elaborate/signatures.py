@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .. import syntax
-from ..expression import Constant, Expression
+from ..mathematics.expression import Constant, Expression
 from ..source import Note, Span
 from . import messages
 from .context import Context

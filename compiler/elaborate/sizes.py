@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..affine import linear
-from ..expression import Constant, Expression, integer
-from ..walks import postorder
+from ..mathematics.affine import linear
+from ..mathematics.expression import Constant, Expression, integer
+from ..mathematics.walks import postorder
 from .terms import SizeVariable, is_poison
 
 Complaint = Callable[[int, int], None]

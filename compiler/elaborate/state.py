@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import syntax
-from ..expression import Expression
+from ..mathematics.expression import Expression
 from ..source import Note, Span
 from .context import Context
 from .report import Reporter

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import syntax
-from ..expression import Expression
+from ..mathematics.expression import Expression
 from ..source import Span
 from . import messages
 from .calls import Calls

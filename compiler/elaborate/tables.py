@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..expression import Type
+from ..mathematics.expression import Type
 from ..source import NOWHERE, Diagnostic, DiagnosticError, Note, Source, Span, did_you_mean
 
 #: Bytes of a CSV table.

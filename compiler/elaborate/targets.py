@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import syntax
-from ..expression import TRUE, Expression, Type
-from ..graph import ArrayKind
+from ..mathematics.expression import TRUE, Expression, Type
+from ..mathematics.graph import ArrayKind
 from ..source import NOWHERE, Span
 from .terms import Index, SizeVariable
 

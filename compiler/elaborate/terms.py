@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..expression import Expression, Type, apply
+from ..mathematics.expression import Expression, Type, apply
+from ..mathematics.walks import postorder
 from ..source import NOWHERE, Span
-from ..walks import postorder
 
 if TYPE_CHECKING:
     from .tables import StaticTable

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import syntax
-from ..expression import Axis, Constant, Expression, Load, integer, real
-from ..graph import Array, Family, Graph, Initializer
+from ..mathematics.expression import Axis, Constant, Expression, Load, integer, real
+from ..mathematics.graph import Array, Family, Graph, Initializer
+from ..mathematics.walks import postorder
 from ..source import Span, did_you_mean
-from ..walks import postorder
 from .context import Context, Positions, index_name
 from .emit import Emitter
 from .modules import prelude

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...compiler.graph import Family
+from ...compiler.mathematics.graph import Family
 from ..execution import Execution
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Inside:
         optimizer: Call | None = None,
         gradient: bool = True,
     ):
-        from ...compiler.machine_code import compile_program
-        from ...compiler.native import host_target
+        from ...compiler.machine.machine_code import compile_program
+        from ...compiler.machine.native import host_target
         from ...compiler.pipeline import Compiled, run_passes
-        from ...compiler.schedule import lower
+        from ...compiler.schedule.schedule import lower
 
         graph = elaborated.graph
         for _, after in run_passes(elaborated, gradient=gradient, optimizer=optimizer):

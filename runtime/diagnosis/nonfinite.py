@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...compiler.expression import Expression, Load
-from ...compiler.graph import Family, Graph
+from ...compiler.mathematics.expression import Expression, Load
+from ...compiler.mathematics.graph import Family, Graph
+from ...compiler.mathematics.walks import postorder
 from ...compiler.source import Diagnostic, Note, Span
-from ...compiler.walks import postorder
 from .inside import Inside
 
 
@@ -142,10 +142,11 @@ def _arguments(inside: Inside, family: Family, index: tuple[int, ...]) -> str:
     seen: list[str] = []
     at: dict[Expression, int] = dict(zip(family.axes, index, strict=True))
     for node in postorder(family.body):
-        if isinstance(node, Load) and _known(inside, node.array) and len(seen) < 4:
-            if all(subscript in at for subscript in node.subscripts):
-                place = tuple(at[subscript] for subscript in node.subscripts)
-                seen.append(f"'{node.array}' is {inside.value(node.array)[place]:.6g}")
+        if not isinstance(node, Load) or not _known(inside, node.array) or len(seen) == 4:
+            continue
+        if all(subscript in at for subscript in node.subscripts):
+            place = tuple(at[subscript] for subscript in node.subscripts)
+            seen.append(f"'{node.array}' is {inside.value(node.array)[place]:.6g}")
     return f"its arguments are finite: {', '.join(dict.fromkeys(seen))}" if seen else ""
 
 

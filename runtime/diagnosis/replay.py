@@ -21,8 +21,8 @@ from .inside import Inside
 from .nonfinite import Minibatch, first_nonfinite
 
 if TYPE_CHECKING:
-    from ..settings import TrainingPlan
-    from ..training import TrainingState
+    from ..training.loop import TrainingState
+    from ..training.settings import TrainingPlan
 
 
 def where_it_arose(

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ...compiler import syntax
-from ...compiler.graph import Array, Graph
-from ..data import Arrays
+from ...compiler.mathematics.graph import Array, Graph
+from ..data.reading import Arrays
 from ..errors import RunError
-from ..history import Figures
+from ..training.history import Figures
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network as Elaborated

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import WeightError
-from ..history import Figures
+from ..training.history import Figures
 from .averaging import Averager
 from .jobs import Job
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from ..data.reading import Data
     from ..program import Network
 
 FILE = "ensemble.json"

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..history import Figures
+from ..training.history import Figures
 from .jobs import Job, Result
 
 PARTS = ("train", "validation", "test")

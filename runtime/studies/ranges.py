@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...compiler import syntax
 from ...compiler.elaborate.search_settings import is_range
 from ...compiler.source import did_you_mean
-from ..columns import fail
-from ..settings import whole_number
+from ..data.columns import fail
+from ..training.settings import whole_number
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from ..history import Record
+from ..training.history import Record
 from .methods import count_of, open_study, propose, suggest
 from .ranges import SearchPlan
 from .trials import Trial, Trials, hopeless, this_process

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from dln.compiler.elaborate import Network, elaborate_text
-from dln.compiler.graph import Graph, verify
+from dln.compiler.mathematics.graph import Graph, verify
 from dln.compiler.source import Diagnostic, DiagnosticError
 from dln.tests.compiler.family_oracle import evaluate, random_values
 

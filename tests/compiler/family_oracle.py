@@ -8,11 +8,11 @@ In: a graph and values for its arrays.  Out: a value for every family. Slow, sma
 from __future__ import annotations
 
 import numpy as np
-from dln.compiler.expression import BATCH, Axis, Constant, Expression, Load, Lookup
-from dln.compiler.graph import Array, Family, Graph
-from dln.compiler.order import components
-from dln.compiler.scalar import SCALAR_FUNCTIONS
-from dln.compiler.walks import postorder
+from dln.compiler.mathematics.expression import BATCH, Axis, Constant, Expression, Load, Lookup
+from dln.compiler.mathematics.graph import Array, Family, Graph
+from dln.compiler.mathematics.scalar import SCALAR_FUNCTIONS
+from dln.compiler.mathematics.walks import postorder
+from dln.compiler.passes.order import components
 
 NEUTRAL = {"sum": 0.0, "product": 1.0, "max": -np.inf, "min": np.inf, "argmax": -np.inf, "argmin": np.inf}
 

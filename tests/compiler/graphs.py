@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from dln.compiler.expression import (
+from dln.compiler.mathematics.expression import (
     BATCH,
     Expression,
     Load,
@@ -20,7 +20,7 @@ from dln.compiler.expression import (
     new_axis,
     select,
 )
-from dln.compiler.graph import Array, Family, Graph, Reduction, Table
+from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, Table
 
 SAMPLES = apply("real", Load("batch_size", (), "integer"))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dln.compiler.expression import (
+from dln.compiler.mathematics.expression import (
     BATCH,
     Apply,
     Load,
@@ -16,7 +16,7 @@ from dln.compiler.expression import (
     less,
     select,
 )
-from dln.compiler.graph import Family, Graph, Reduction
+from dln.compiler.mathematics.graph import Family, Graph, Reduction
 
 from .graphs import axes, class_input, real_input, start, weight, with_loss
 

@@ -5,8 +5,8 @@ In: `Program`.  Out: `Runner`, whose arrays are NumPy views of one block of memo
     runner = Runner(lower(graph, capacity=16, target=TARGET))
     runner.set("x", x); runner.run("forward", samples=3); runner.get("h", samples=3)
 
-It is independent of compiler/native.py and of the driver, so that kernels are tested by themselves. A margin on both sides
-of the memory is filled with a pattern that no kernel may change.
+It is independent of compiler/machine/native.py and of the driver, so that kernels are tested by themselves. A margin on both
+sides of the memory is filled with a pattern that no kernel may change.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import llvmlite.binding as binding
 import numpy as np
-from dln.compiler.program import Call, Program, TimeLoop
-from dln.compiler.vector_math import definitions
+from dln.compiler.kernels.program import Call, Program, TimeLoop
+from dln.compiler.machine.vector_math import definitions
 
 MARGIN = 4096
 

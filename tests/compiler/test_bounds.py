@@ -4,12 +4,12 @@ import itertools
 import random
 
 import pytest
-from dln.compiler.affine import proves
-from dln.compiler.bounds import split_conditions
-from dln.compiler.expression import Constant, apply, at_most, equal, integer, less, new_axis
-from dln.compiler.graph import Graph
-from dln.compiler.scalar import SCALAR_FUNCTIONS
-from dln.compiler.walks import substitute
+from dln.compiler.kernels.bounds import split_conditions
+from dln.compiler.mathematics.affine import proves
+from dln.compiler.mathematics.expression import Constant, apply, at_most, equal, integer, less, new_axis
+from dln.compiler.mathematics.graph import Graph
+from dln.compiler.mathematics.scalar import SCALAR_FUNCTIONS
+from dln.compiler.mathematics.walks import substitute
 
 
 def number(expression, values):

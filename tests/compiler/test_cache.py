@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dln.compiler import cache, native
-from dln.compiler.cache import folder, load_object, store_object
-from dln.compiler.native import compile_text, host_target
+from dln.compiler.machine import cache, native
+from dln.compiler.machine.cache import folder, load_object, store_object
+from dln.compiler.machine.native import compile_text, host_target
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 WRITE_AND_READ = """
-from dln.compiler.cache import load_object, store_object
+from dln.compiler.machine.cache import load_object, store_object
 for k in range(200):
     key = (f"shared {k % 5}",)
     store_object(key, key[0].encode() * 5000)

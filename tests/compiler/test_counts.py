@@ -8,11 +8,11 @@ import time
 
 import numpy as np
 import pytest
-from dln.compiler.counts import count, count_sharing, unused_weights
-from dln.compiler.expression import Constant, Expression, apply, integer, new_axis
-from dln.compiler.graph import Graph
-from dln.compiler.lattice import count_points, values_taken
-from dln.compiler.static_values import evaluate
+from dln.compiler.mathematics.counts import count, count_sharing, unused_weights
+from dln.compiler.mathematics.expression import Constant, Expression, apply, integer, new_axis
+from dln.compiler.mathematics.graph import Graph
+from dln.compiler.mathematics.lattice import count_points, values_taken
+from dln.compiler.mathematics.static_values import evaluate
 from dln.tests.compiler.elaborating import network
 
 LECUN = """

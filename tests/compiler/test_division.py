@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from dln.compiler.division import Pending, is_divided
-from dln.compiler.driver import routine_text
-from dln.compiler.program import Call, Program, Routine, TimeLoop
+from dln.compiler.kernels.division import Pending, is_divided
+from dln.compiler.kernels.program import Call, Program, Routine, TimeLoop
+from dln.compiler.machine.driver import routine_text
 
 
 def brute_force_race(calls: list[Call], needed: list[bool]) -> bool:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from dln.compiler.division import calls_of
-from dln.compiler.job import Job
-from dln.compiler.machine_code import Code, compile_program
-from dln.compiler.native import Target, host_target
-from dln.compiler.program import Call, Kernel, Placement, Program, Routine, TimeLoop
+from dln.compiler.kernels.division import calls_of
+from dln.compiler.kernels.program import Call, Kernel, Placement, Program, Routine, TimeLoop
+from dln.compiler.machine.job import Job
+from dln.compiler.machine.machine_code import Code, compile_program
+from dln.compiler.machine.native import Target, host_target
 
 SIGNATURE = "i64 %valid, i64 %time, i64 %begin, i64 %end"
 #: y[k] = 2·x[k] over a flat range of floats.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dln.compiler.expression import BATCH, Load
-from dln.compiler.graph import verify
+from dln.compiler.mathematics.expression import BATCH, Load
+from dln.compiler.mathematics.graph import verify
 from dln.tests.compiler.elaborating import codes, network, values
 
 PAIR = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dln.compiler.elaborate.sizes import Sizes
 from dln.compiler.elaborate.terms import SizeVariable
-from dln.compiler.expression import apply, integer
+from dln.compiler.mathematics.expression import apply, integer
 from dln.tests.compiler.elaborating import codes, messages, network
 
 

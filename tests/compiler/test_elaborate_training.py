@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from dln.compiler import syntax
 from dln.compiler.elaborate import instantiate_optimizer
-from dln.compiler.gradient import differentiate
-from dln.compiler.graph import Graph, verify
+from dln.compiler.mathematics.graph import Graph, verify
 from dln.compiler.parse import parse_expression
+from dln.compiler.passes.gradient import differentiate
 from dln.compiler.source import DiagnosticError
 from dln.tests.compiler.elaborating import codes, messages, network, values
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dln.compiler.equations import forward_equations, gradient_equations
-from dln.compiler.expression import (
+from dln.compiler.mathematics.expression import (
     BATCH,
     Axis,
     Expression,
@@ -24,12 +23,13 @@ from dln.compiler.expression import (
     real,
     select,
 )
-from dln.compiler.gradient import differentiate
-from dln.compiler.graph import Array, Family, Graph, Reduction, Table, verify
-from dln.compiler.listing import text
-from dln.compiler.notation import Notation
+from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, Table, verify
+from dln.compiler.passes.gradient import differentiate
 from dln.compiler.pipeline import front, front_text
-from dln.compiler.typeset import Typesetter
+from dln.compiler.printing.equations import forward_equations, gradient_equations
+from dln.compiler.printing.listing import text
+from dln.compiler.printing.notation import Notation
+from dln.compiler.printing.typeset import Typesetter
 
 MODELS = Path(__file__).parents[2] / "models"
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from dln.compiler.expression import Apply
-from dln.compiler.gradient import differentiate
-from dln.compiler.graph import verify
-from dln.compiler.operands import lift_operands
-from dln.compiler.order import in_order
-from dln.compiler.sharing import solve
-from dln.compiler.simplify import simplify
-from dln.compiler.tables import tabulate
-from dln.compiler.walks import axes_in
+from dln.compiler.mathematics.expression import Apply
+from dln.compiler.mathematics.graph import verify
+from dln.compiler.mathematics.walks import axes_in
+from dln.compiler.passes.gradient import differentiate
+from dln.compiler.passes.operands import lift_operands
+from dln.compiler.passes.order import in_order
+from dln.compiler.passes.sharing import solve
+from dln.compiler.passes.simplify import simplify
+from dln.compiler.passes.tables import tabulate
 
 from .family_oracle import evaluate, random_values
 from .graphs import GRAPHS

@@ -1,8 +1,8 @@
 """The loop IR: placement out of loops, sharing, the printer, and a verifier that notices what is wrong."""
 
 import pytest
-from dln.compiler.loop_builder import Builder
-from dln.compiler.loops import LoopError, Store, Value, show, verify
+from dln.compiler.kernels.loop_builder import Builder
+from dln.compiler.kernels.loops import LoopError, Store, Value, show, verify
 
 from .running import machine_code
 
@@ -86,6 +86,6 @@ def test_integers_are_folded():
 
 
 def test_the_text_is_accepted_by_llvm():
-    from dln.compiler.llvm import print_function
+    from dln.compiler.kernels.llvm import print_function
 
     machine_code(print_function(sum_of_squares()))

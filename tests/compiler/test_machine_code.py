@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 import pytest
-from dln.compiler.job import Job
-from dln.compiler.machine_code import compile_program, emit_object
-from dln.compiler.module import kernel_symbol, kernel_text, whole_text
-from dln.compiler.native import TARGETS, assembly, host_target
-from dln.compiler.program import Call, Kernel, Placement, Program, Routine
-from dln.compiler.team import AGAIN, TRIALS, Team
+from dln.compiler.kernels.program import Call, Kernel, Placement, Program, Routine
+from dln.compiler.machine.job import Job
+from dln.compiler.machine.machine_code import compile_program, emit_object
+from dln.compiler.machine.module import kernel_symbol, kernel_text, whole_text
+from dln.compiler.machine.native import TARGETS, assembly, host_target
+from dln.compiler.machine.team import AGAIN, TRIALS, Team
 
 ARGUMENTS = "ptr %x, ptr %y, i64 %valid, i64 %time, i64 %begin, i64 %end"
 

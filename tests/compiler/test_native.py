@@ -7,10 +7,17 @@ import sys
 
 import numpy as np
 import pytest
-from dln.compiler import native
-from dln.compiler.driver_job import JOB_TYPE, field_address
-from dln.compiler.job import FIELDS, Job
-from dln.compiler.native import NativeError, Target, compile_text, compile_texts, host_target, load_code
+from dln.compiler.machine import native
+from dln.compiler.machine.driver_job import JOB_TYPE, field_address
+from dln.compiler.machine.job import FIELDS, Job
+from dln.compiler.machine.native import (
+    NativeError,
+    Target,
+    compile_text,
+    compile_texts,
+    host_target,
+    load_code,
+)
 
 INVALID = {
     "syntax": "define void @f( {",

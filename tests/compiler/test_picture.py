@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ElementTree
 from itertools import combinations, pairwise
 
 import pytest
-from dln.compiler.expression import BATCH, Axis, Expression, Load, apply, integer, new_axis, real
-from dln.compiler.graph import Array, Family, Graph, Reduction
-from dln.compiler.layered import Box, layout
-from dln.compiler.picture import svg, text_width
+from dln.compiler.mathematics.expression import BATCH, Axis, Expression, Load, apply, integer, new_axis, real
+from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction
+from dln.compiler.printing.layered import Box, layout
+from dln.compiler.printing.picture import svg, text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dln.compiler.equations import forward_equations, gradient_equations
-from dln.compiler.expression import Apply, Constant, Expression, Load, apply, real, select
-from dln.compiler.graph import Array, Family, Graph
-from dln.compiler.scalar import SCALAR_FUNCTIONS
-from dln.compiler.walks import postorder
+from dln.compiler.mathematics.expression import Apply, Constant, Expression, Load, apply, real, select
+from dln.compiler.mathematics.graph import Array, Family, Graph
+from dln.compiler.mathematics.scalar import SCALAR_FUNCTIONS
+from dln.compiler.mathematics.walks import postorder
+from dln.compiler.printing.equations import forward_equations, gradient_equations
 
 
 def scalar_graph(expression: Expression, names: str = "xyz") -> Graph:

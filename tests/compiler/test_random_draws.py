@@ -7,10 +7,10 @@ import ctypes
 import dln
 import numpy as np
 import pytest
-from dln.compiler.native import compile_text, host_target, load_code
+from dln.compiler.machine.native import compile_text, host_target, load_code
+from dln.compiler.machine.vector_math import definitions, function_name
+from dln.compiler.mathematics.threefry import threefry, uniform
 from dln.compiler.source import DiagnosticError
-from dln.compiler.threefry import threefry, uniform
-from dln.compiler.vector_math import definitions, function_name
 
 ONES = 0xFFFFFFFF
 PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344)

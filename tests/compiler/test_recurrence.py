@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from dln.compiler.expression import BATCH, Load, apply, at_most, select
-from dln.compiler.gradient import differentiate
-from dln.compiler.graph import Family, verify
-from dln.compiler.operands import lift_operands
-from dln.compiler.order import in_order, recurrent
-from dln.compiler.program import Call, TimeLoop
-from dln.compiler.recurrence import RecurrenceError, check, find, in_steps, recurrences
-from dln.compiler.schedule import lower
-from dln.compiler.sharing import solve
-from dln.compiler.simplify import simplify
+from dln.compiler.kernels.program import Call, TimeLoop
+from dln.compiler.mathematics.expression import BATCH, Load, apply, at_most, select
+from dln.compiler.mathematics.graph import Family, verify
+from dln.compiler.passes.gradient import differentiate
+from dln.compiler.passes.operands import lift_operands
+from dln.compiler.passes.order import in_order, recurrent
+from dln.compiler.passes.recurrence import RecurrenceError, check, find, in_steps, recurrences
+from dln.compiler.passes.sharing import solve
+from dln.compiler.passes.simplify import simplify
+from dln.compiler.schedule.schedule.schedule import lower
 
 from .family_oracle import evaluate, random_values
 from .graphs import axes, real_input, start, weight

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from dln.compiler.expression import BATCH, Load, apply, less, new_axis
-from dln.compiler.gradient import differentiate
-from dln.compiler.graph import Array, Family, Graph, Reduction, verify
-from dln.compiler.operands import lift_operands
-from dln.compiler.order import in_order
-from dln.compiler.schedule import lower
-from dln.compiler.sharing import solve
-from dln.compiler.simplify import simplify
+from dln.compiler.mathematics.expression import BATCH, Load, apply, less, new_axis
+from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, verify
+from dln.compiler.passes.gradient import differentiate
+from dln.compiler.passes.operands import lift_operands
+from dln.compiler.passes.order import in_order
+from dln.compiler.passes.sharing import solve
+from dln.compiler.passes.simplify import simplify
+from dln.compiler.schedule.schedule.schedule import lower
 
 from .family_oracle import evaluate, random_values
 from .graphs import GRAPHS, axes, real_input, start, weight

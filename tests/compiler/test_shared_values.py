@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from dln.compiler.expression import BATCH, Load, apply, integer
-from dln.compiler.gradient import differentiate
-from dln.compiler.graph import Family, Reduction, verify
-from dln.compiler.listing import family_text
-from dln.compiler.shared_values import share_values
-from dln.compiler.sharing import solve
-from dln.compiler.simplify import simplify
+from dln.compiler.mathematics.expression import BATCH, Load, apply, integer
+from dln.compiler.mathematics.graph import Family, Reduction, verify
+from dln.compiler.passes.gradient import differentiate
+from dln.compiler.passes.shared_values import share_values
+from dln.compiler.passes.sharing import solve
+from dln.compiler.passes.simplify import simplify
+from dln.compiler.printing.listing import family_text
 
 from .family_oracle import evaluate, random_values
 from .graphs import axes, real_input, start, weight, with_loss

@@ -5,13 +5,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from dln.compiler.contraction import generate
-from dln.compiler.expression import Axis, Load, at_most, less
-from dln.compiler.llvm import print_function
-from dln.compiler.loops import verify
-from dln.compiler.nest import VALID, Buffer, Nest, Result, total
-from dln.compiler.plan import Plan
-from dln.compiler.tiling import Registers, choose
+from dln.compiler.kernels.contraction import generate
+from dln.compiler.kernels.llvm import print_function
+from dln.compiler.kernels.loops import verify
+from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
+from dln.compiler.kernels.plan import Plan
+from dln.compiler.kernels.tiling import Registers, choose
+from dln.compiler.mathematics.expression import Axis, Load, at_most, less
 
 from .running import machine_code
 

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from dln.compiler.native import NativeError, Target, compile_text, host_target, load_code
-from dln.compiler.vector_math import FUNCTIONS, definitions, function_name, functions
+from dln.compiler.machine.native import NativeError, Target, compile_text, host_target, load_code
+from dln.compiler.machine.vector_math import FUNCTIONS, definitions, function_name, functions
 
 UNARY = [name for name in FUNCTIONS if name != "pow"]
 _loaded: list[object] = []

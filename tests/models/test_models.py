@@ -13,9 +13,9 @@ from pathlib import Path
 import dln
 import numpy as np
 import pytest
-from dln.compiler.counts import count
-from dln.compiler.equations import gradient_equations
+from dln.compiler.mathematics.counts import count
 from dln.compiler.pipeline import front, front_text
+from dln.compiler.printing.equations import gradient_equations
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = sorted(path.stem for path in MODELS.glob("*.dln"))

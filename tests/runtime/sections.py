@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dln.compiler import syntax
-from dln.compiler.graph import Array, Graph
+from dln.compiler.mathematics.graph import Array, Graph
 from dln.compiler.parse import parse
 from dln.compiler.source import Source
 

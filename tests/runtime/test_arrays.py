@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dln.compiler.graph import Array
+from dln.compiler.mathematics.graph import Array
 from dln.runtime.arrays import check_samples
 from dln.runtime.errors import InputError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dln.compiler.expression import (
+from dln.compiler.mathematics.expression import (
     BATCH,
     Apply,
     Constant,
@@ -14,8 +14,8 @@ from dln.compiler.expression import (
     integer,
     select,
 )
-from dln.compiler.graph import Array, Family, Graph, Reduction
-from dln.compiler.scalar import SCALAR_FUNCTIONS
+from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction
+from dln.compiler.mathematics.scalar import SCALAR_FUNCTIONS
 from dln.runtime.batch_coupling import coupling_of
 
 X, W, N = Load("x", (BATCH,)), Load("w"), Load("batch_size")

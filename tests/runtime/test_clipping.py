@@ -7,7 +7,7 @@ from typing import Any
 import dln
 import numpy as np
 import pytest
-from dln.compiler.graph import verify
+from dln.compiler.mathematics.graph import verify
 from dln.compiler.pipeline import run_passes
 from dln.tests.runtime.small_regression import (
     Arrays,

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from dln.compiler.expression import Apply, Axis, Expression, Load, Lookup, new_axis, real
-from dln.compiler.graph import Array, Initializer, Table
+from dln.compiler.mathematics.expression import Apply, Axis, Expression, Load, Lookup, new_axis, real
+from dln.compiler.mathematics.graph import Array, Initializer, Table
 from dln.runtime.errors import RunError
 from dln.runtime.initialize import initial_values
 
@@ -86,7 +86,7 @@ def test_entries_that_do_not_exist_are_zero():
         return Apply("abs", (i - j,), "integer")
 
     def new(value: int) -> Expression:
-        from dln.compiler.expression import integer
+        from dln.compiler.mathematics.expression import integer
 
         return integer(value)
 

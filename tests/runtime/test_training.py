@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dln.compiler.graph import Array, Graph
+from dln.compiler.mathematics.graph import Array, Graph
 from dln.runtime.checkpoint import read_checkpoint, write_checkpoint
 from dln.runtime.errors import InputError, TrainingDiverged, TrainingInterrupted
 from dln.runtime.execution import Pace, Totals
-from dln.runtime.settings import TrainingPlan
-from dln.runtime.training import Training, TrainingState
+from dln.runtime.training.loop.loop import Training, TrainingState
+from dln.runtime.training.loop.settings import TrainingPlan
 
 SAMPLES = 10
 

@@ -1,0 +1,10 @@
+"""One equation, or some that are computed together, as loops; loops as text for LLVM.
+
+In: families that were chosen to share a nest of loops.  Out: `Loops`, then the text of a function.
+
+    program     program → memory → guards
+    nests       nest → canonical, flattening → nest_builder → bounds → plan, products
+    loops       loops → loop_builder, division → arithmetic → lanes
+    tiles       contraction → trips, cost → tiling → transpose
+    text        llvm
+"""

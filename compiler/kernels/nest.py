@@ -1,0 +1,144 @@
+"""Nests: what one kernel computes, with every array as a flat buffer, before loops are ordered and tiled.
+
+In: families that share their axes, and the layouts of what they load and store (memory.py).  Out: `Nest`.
+
+    y[batch, j] = tanh(Σ_i w[i, j] · x[batch, i])     with the batch innermost, capacity 32
+
+    Nest(axes (a0: 10, a1: 32), reduces r0: 64 by sum, term  @0[10 r0 + a0] · @1[32 r0 + a1],
+         results  @2[32 a0 + a1] = tanh(total))
+
+Nests are in a canonical form (axes by position, buffers by first use, no axis of extent 1, neighbouring axes that every
+access walks as one merged), so that equal work has equal nests, and a network of a thousand layers a few kernels.
+
+A load whose name ends in '?' is in range only where all conditions of the reduction hold. Every other load is in range at
+every index point: subscripts under a `select`, and those that come from data, are clamped here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from ..mathematics.affine import Range
+from ..mathematics.expression import Axis, Expression, Load, Lookup, Type
+from ..mathematics.graph import Array, Graph, Table
+from ..mathematics.walks import postorder
+from .program import DataType
+
+Real = Literal["float32", "float64"]
+
+#: The number of samples really in the minibatch. (A space in front: no name of a file begins with one.)
+VALID = Load(" valid", (), "integer")
+
+#: The step of the enclosing time loop, 0 … Nest.time−1; of loops within loops, the steps as one row-major number.
+TIME = Load(" time", (), "integer")
+
+
+def total(kind: Type) -> Load:
+    """What the reduction came to, in the values of a nest's results."""
+    return Load(" total", (), kind)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A parameter of the kernel. `range` holds smallest and largest value of an integer buffer, if known."""
+
+    data_type: DataType
+    elements: int
+    range: Range | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """`value` is stored into element `offset` of a buffer."""
+
+    buffer: int
+    offset: Expression
+    value: Expression
+
+
+@dataclass(frozen=True)
+class Nest:
+    """kind: '' (elementwise), one of graph.REDUCTIONS, or 'scatter' (each term is added to its result in memory).
+
+    `axes` are those of the results, `reduced` those of the reduction; all have static extents (the batch its capacity).
+    `position`: for arg-reductions, the flat position of an index point.  `time`: how many steps TIME tells apart.  `whole`: the
+    results and all that is loaded along the one axis are whole buffers, so that lanes past the end are harmless (buffers are
+    padded).
+    """
+
+    axes: tuple[Axis, ...]
+    kind: str
+    reduced: tuple[Axis, ...]
+    where: tuple[Expression, ...]
+    term: Expression | None
+    results: tuple[Result, ...]
+    buffers: tuple[Buffer, ...]
+    real: Real
+    position: Expression | None = None
+    time: int = 1
+    whole: bool = False
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The ranges of buffers, as affine.bounds wants them."""
+        graph = Graph()
+        graph.arrays[TIME.array] = Array(TIME.array, "input", (), type="integer", classes=self.time)
+        for number, buffer in enumerate(self.buffers):
+            if buffer.range is None:
+                continue
+            low, high = buffer.range
+            for name in (str(number), f"{number}?"):
+                if low >= 0:
+                    graph.arrays[name] = Array(name, "input", (), type="integer", classes=high + 1)
+                graph.tables[name] = Table(name, np.array([low, high], dtype=np.int64))
+        return graph
+
+    @cached_property
+    def expressions(self) -> tuple[Expression, ...]:
+        """Everything that is evaluated, offsets of results left out."""
+        term = () if self.term is None else (self.term,)
+        return (*term, *self.where, *(r.value for r in self.results if r.value is not self.term))
+
+    @cached_property
+    def loaded(self) -> frozenset[int]:
+        """The buffers that are loaded."""
+        offsets = (r.offset for r in self.results)
+        return frozenset(buffer_of(n) for n in postorder(*self.expressions, *offsets) if is_access(n))
+
+    @property
+    def idempotent(self) -> bool:
+        """True where computing a result twice is harmless: no buffer is both loaded and stored."""
+        return self.kind != "scatter" and not self.loaded & {r.buffer for r in self.results}
+
+
+def is_special(load: Load) -> bool:
+    """True for what stands for a value and not for memory."""
+    return load.array.startswith(" ")
+
+
+def is_access(node: Expression) -> bool:
+    """True for a load from a buffer (and not of `valid`, `time` or `total`)."""
+    return isinstance(node, Load | Lookup) and bool(node.subscripts)
+
+
+def buffer_of(node: Expression) -> int:
+    """The number of the buffer that an access loads."""
+    assert isinstance(node, Load | Lookup)
+    name = node.array if isinstance(node, Load) else node.table
+    return int(name.removesuffix("?"))
+
+
+def is_guarded(node: Expression) -> bool:
+    """True where an access is in range only under the nest's conditions."""
+    return isinstance(node, Load | Lookup) and (
+        node.array if isinstance(node, Load) else node.table
+    ).endswith("?")
+
+
+def accesses(*roots: Expression) -> list[Load | Lookup]:
+    """The distinct loads from buffers, loads inside offsets included."""
+    return [n for n in postorder(*roots) if is_access(n)]  # type: ignore[misc]

@@ -1,0 +1,105 @@
+"""Plans: how a nest is run. Which axis runs over lanes, what is unrolled into a register tile, in what order loops stand.
+
+In: what tiling.py chooses.  Out: `Plan`, which contraction.py follows.
+
+    Plan(order (a0: 512, a1: 128), parallel 2, tile (14, 32), reduced (r0,), lane a1, lanes 16)
+
+is 37 · 4 tiles, each of 14 · 2 vectors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from ..mathematics.expression import Axis
+from ..mathematics.walks import axes_in, postorder
+from .nest import Nest, is_access
+
+#: A place within a tile: how far from its start along each axis of `Plan.order`.
+Shift = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a nest is run. `order`: the results' axes, outermost first, the first `parallel` of them divided among threads.
+
+    `lane`: the axis that runs over lanes, an axis of the results or of the reduction, or None.  `tile`: how many elements of
+    each axis of `order` are computed together (for the lane axis, lanes times vectors).  `reduced`: the reduction's loops,
+    outermost first, of which the last `unrolled` are no loops: all their terms stand one after the other. The innermost loop
+    that is left takes `stride` steps at once. Terms that stand one after the other are added to `ways` partial results in
+    turn, so that one need not wait for the other.
+    """
+
+    order: tuple[Axis, ...]
+    parallel: int
+    tile: tuple[int, ...]
+    reduced: tuple[Axis, ...] = ()
+    lane: Axis | None = None
+    lanes: int = 1
+    unrolled: int = 0
+    stride: int = 1
+    ways: int = 1
+
+    @property
+    def loops(self) -> tuple[Axis, ...]:
+        """The axes of the reduction that are loops."""
+        return self.reduced[: len(self.reduced) - self.unrolled]
+
+    @property
+    def repeated(self) -> tuple[Axis, ...]:
+        """The axes of the reduction that are unrolled."""
+        return self.reduced[len(self.reduced) - self.unrolled :]
+
+    @property
+    def steps(self) -> list[Shift]:
+        """The places in the reduction at which terms stand one after the other, as distances along `written`."""
+        sizes: list[range] = []
+        if self.stride > 1:
+            step = self.lanes if self.loops[-1] == self.lane else 1
+            sizes.append(range(0, self.stride * step, step))
+        return list(itertools.product(*sizes, *(range(a.size) for a in self.repeated)))
+
+    @property
+    def written(self) -> tuple[Axis, ...]:
+        """The axes of the reduction that `steps` are along."""
+        return (*(self.loops[-1:] if self.stride > 1 else ()), *self.repeated)
+
+    def blocks(self, at: int) -> int:
+        """The number of tiles along an axis of `order`."""
+        return -(-self.order[at].size // self.tile[at])
+
+    def is_masked(self, nest: Nest) -> bool:
+        """True where the last vector along a lane axis of the results is masked: it must not begin earlier, or cannot."""
+        if self.lane not in self.order or nest.whole:
+            return False
+        size = self.tile[self.order.index(self.lane)]
+        return self.lane.size % size > 0 and (size > self.lane.size or not nest.idempotent)
+
+    @property
+    def extent(self) -> int:
+        """The size of the range that threads divide."""
+        return math.prod(self.blocks(n) for n in range(self.parallel))
+
+    def shifts(self, nest: Nest) -> list[Shift]:
+        """The places within a tile, as distances along each axis of `order`.
+
+        Axes along which more is loaded change less often, so that what is loaded is used up at once and few registers are
+        held by the other loads.
+        """
+        counts = [
+            n // (self.lanes if a == self.lane else 1) for a, n in zip(self.order, self.tile, strict=True)
+        ]
+        most = dict.fromkeys(self.order, 0)
+        for node in postorder(*nest.expressions):
+            if is_access(node):
+                axes = set(axes_in(node))
+                places = math.prod(c for c, a in zip(counts, self.order, strict=True) if a in axes)
+                for axis in axes & most.keys():
+                    most[axis] = max(most[axis], places)
+        result: list[dict[int, int]] = [{}]
+        for n in sorted(range(len(self.order)), key=lambda n: -most[self.order[n]]):
+            step = self.lanes if self.order[n] == self.lane else 1
+            result = [{**s, n: at} for s in result for at in range(0, self.tile[n], step)]
+        return [tuple(s[n] for n in range(len(self.order))) for s in result]

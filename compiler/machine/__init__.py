@@ -1,0 +1,9 @@
+"""Machine code: vector mathematics, the driver around the kernels, the module, the cache, the threads.
+
+In: a `Program`.  Out: `Code`, whose entry runs many minibatches in one call.
+
+    mathematics vector_text, vector_math_tables → vector_format → vector_exponential, vector_power, vector_trigonometry,
+                vector_random → vector_math
+    driver      job → driver_support, driver_job, driver_copy, driver_threads → driver
+    code        module → cache → native → threads, team → machine_code
+"""

@@ -1,0 +1,113 @@
+"""Object code on disk, so that a program is compiled once per machine.
+
+In: a key (all that the code depends on) and object code.  Out: the same code in a later process.
+
+    store_object((text, "22.1.0", "x86_64…"), code)
+    load_object((text, "22.1.0", "x86_64…"))         # code, or None
+
+The folder is $DLN_CACHE, else `dln` in the user's cache folder; DLN_CACHE=off switches the cache off. A file is named by the
+SHA-256 of its key and begins with the SHA-256 of its contents: one that is damaged is ignored and written again. Files appear
+by renaming, so processes do not disturb each other. The oldest go when there are more than 256 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+#: Bytes that the folder may hold.
+LARGEST = 256 * 2**20
+_SUFFIX = ".object"
+_DIGEST_BYTES = 32
+
+
+def folder() -> Path | None:
+    """Where object code is kept; None if it is not."""
+    chosen = os.environ.get("DLN_CACHE", "")
+    if chosen.lower() == "off":
+        return None
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME", "") or os.path.expanduser("~/.cache")
+    # Where there is no home, "~" stays as it is.
+    return Path(base) / "dln" if base and os.path.isabs(base) else None
+
+
+def _path(key: tuple[str, ...]) -> Path | None:
+    place = folder()
+    if place is None:
+        return None
+    from ... import __version__
+
+    digest = hashlib.sha256()
+    for part in (__version__, *key):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return place / (digest.hexdigest() + _SUFFIX)
+
+
+def load_object(key: tuple[str, ...]) -> bytes | None:
+    """The object code stored under a key; None if there is none, or it is damaged."""
+    path = _path(key)
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(code).digest() != digest:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # it was used: let others go first
+    return code
+
+
+def store_object(key: tuple[str, ...], code: bytes) -> None:
+    """Keep object code. A folder that cannot be written to is no error: the next process compiles again."""
+    path = _path(key)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _make_room(path.parent)
+    except OSError:
+        return
+
+
+def _make_room(place: Path) -> None:
+    """Remove the files that were not used for longest until the rest is small enough, and what a killed process left."""
+    files = []
+    for entry in os.scandir(place):
+        if entry.name.endswith((_SUFFIX, ".part")):
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                files.append((status.st_mtime, status.st_size, entry.path))
+    newest = max((time for time, _, _ in files), default=0.0)
+    total = sum(size for _, size, _ in files)
+    for time, size, path in sorted(files):
+        abandoned = path.endswith(".part") and time < newest - 3600
+        if total <= LARGEST and not abandoned:
+            continue
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            total -= size

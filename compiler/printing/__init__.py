@@ -1,0 +1,8 @@
+"""What a person reads of a graph: equations as text and LaTeX, lists of stages, the network as a picture.
+
+In: a `Graph`.  Out: text, LaTeX, SVG.
+
+    formulas    notation_terms → notation_conditions → notation → typeset → latex, tidy_sums → equations
+    stages      listing
+    drawing     layered → picture
+"""

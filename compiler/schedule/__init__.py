@@ -1,0 +1,8 @@
+"""A graph as a program: which equations share loops, how arrays lie in memory, which routines run when.
+
+In: a `Graph` without scatters.  Out: a `Program` of kernels with its plan of memory.
+
+    layouts     relayout, partial_sums → padding
+    grouping    factoring → grouping → fusion
+    all of it   updates, routines → schedule
+"""

@@ -1,0 +1,138 @@
+"""Relayout: a copy of an array in another order of its axes, where a contraction gains more by it than the copy costs.
+
+In: the families of a kernel that reduces.  Out: the same reading copies, and the copies that must be made before.
+
+    ∂w[i, j] = Σ_batch x[batch, i] · ∂y[batch, j]      both lie with the batch innermost: lanes over the batch, and every sum
+                                                       of lanes at the end
+    ∂w[i, j] = Σ_batch x[batch, i] · ∂y by 1[batch, j] with j innermost in the copy: lanes over j, twice as fast
+
+Every copy that could help is tried on the cost model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..kernels.memory import SIZES, Layout, in_order
+from ..kernels.nest import Nest
+from ..kernels.nest_builder import Member
+from ..kernels.tiling import Choice
+from ..mathematics.expression import BATCH, Axis, Load, new_axis
+from ..mathematics.graph import Family, Graph
+from ..mathematics.walks import rebuild
+
+#: Kernels of fewer cycles are left as they are.
+_WORTH_TRYING = 30_000.0
+#: A kernel that takes so many times what it would at best is not improved by copies.
+_GOOD_ENOUGH = 1.35
+#: Cycles to copy an element, in registers; and to bring a byte from and to the caches.
+_TURN = 0.35
+_MOVE = 0.06
+
+
+@dataclass
+class Relayout:
+    """`copies`: the names of those that are made. Layouts and graph know each copy that was tried."""
+
+    graph: Graph
+    layouts: dict[str, Layout]
+    build: Callable[[Sequence[Member]], tuple[Nest, tuple[str, ...]]]
+    weigh: Callable[[Sequence[Member], str | None], Choice]
+    copies: set[str] = field(default_factory=set)
+    #: What was found for a nest: which of its buffers are copied, and by which subscript.
+    known: dict[Nest, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def improve(
+        self, members: Sequence[Member], computed: Collection[str] = (), repeats: int = 1
+    ) -> tuple[Sequence[Member], list[str]]:
+        """The members with the best copies put in, and the names of those that are new (families of the graph).
+
+        For a kernel of a time loop of `repeats` steps: what is `computed` in the loop is not copied.
+        """
+        first = members[0].family
+        if first.reduction is None or first.reduction.scatter or not first.axes:
+            return members, []
+        nest, buffers = self.build(members)
+        if nest in self.known and not computed:
+            chosen = [(buffers[b], n) for b, n in self.known[nest]]
+        else:
+            chosen = self._search(members, computed, repeats)
+            if not computed:
+                self.known[nest] = [(buffers.index(array), n) for array, n in chosen]
+        fresh: list[str] = []
+        for key in chosen:
+            members = self._reading(members, *key)
+            name = self._name(*key)
+            if name not in self.copies:
+                fresh.append(name)
+                self.copies.add(name)
+        return members, fresh
+
+    def _search(
+        self, members: Sequence[Member], computed: Collection[str], repeats: int
+    ) -> list[tuple[str, int]]:
+        """The best copies: arrays, and the subscript that is innermost in each copy."""
+        choice = self.weigh(members, None)
+        now = choice.cycles
+        result: list[tuple[str, int]] = []
+        for _ in range(2):  # at most one copy for each of two factors
+            best, chosen = now * 0.9, None
+            if now < _WORTH_TRYING or now < _GOOD_ENOUGH * choice.ideal:
+                break
+            for key in self._candidates(members[0].family):
+                if key[0] in computed or self._price(key[0]) / repeats > now - choice.ideal:
+                    continue
+                changed = self._reading(members, *key)
+                name = self._name(*key)
+                made = name in self.copies
+                cycles = self.weigh(changed, name).cycles + (0.0 if made else self._price(key[0]) / repeats)
+                if cycles < best:
+                    best, chosen = cycles, key
+            if chosen is None:
+                break
+            members = self._reading(members, *chosen)
+            now = best
+            result.append(chosen)
+        return result
+
+    def _candidates(self, family: Family) -> list[tuple[str, int]]:
+        """Arrays of the sum with a subscript that is a plain index and not innermost."""
+        result: dict[tuple[str, int], None] = {}
+        for load in family.loads:
+            layout = self.layouts[load.array]
+            if load.type != "real" or len(load.subscripts) < 2 or " by " in load.array:
+                continue
+            for n, subscript in enumerate(load.subscripts):
+                if isinstance(subscript, Axis) and layout.strides[n] != 1 and layout.shape[n] >= 4:
+                    result[load.array, n] = None
+        return list(result)
+
+    def _reading(self, members: Sequence[Member], array: str, innermost: int) -> Sequence[Member]:
+        """The members with every load of an array in the sum read from the copy."""
+        name = self._name(array, innermost)
+        if name not in self.layouts:
+            self._add(name, array, innermost)
+        family = members[0].family
+
+        def read(node):  # type: ignore[no-untyped-def]
+            return Load(name, node.subscripts) if isinstance(node, Load) and node.array == array else None
+
+        return [replace(members[0], family=replace(family, body=rebuild(family.body, read))), *members[1:]]
+
+    def _add(self, name: str, array: str, innermost: int) -> None:
+        layout = self.layouts[array]
+        order = sorted(range(len(layout.shape)), key=lambda n: (n == innermost, -layout.strides[n]))
+        self.layouts[name] = in_order(layout.data_type, layout.shape, order)
+        axes = tuple(
+            BATCH if e is None else new_axis(f"i{n}", e) for n, e in enumerate(self.graph.extents_of(array))
+        )
+        self.graph.families[name] = Family(name, axes, Load(array, axes), role="term")
+
+    @staticmethod
+    def _name(array: str, innermost: int) -> str:
+        return f"{array} by {innermost}"
+
+    def _price(self, array: str) -> float:
+        layout = self.layouts[array]
+        return layout.elements * (_TURN + 2 * _MOVE * SIZES[layout.data_type])

@@ -1,0 +1,105 @@
+"""Routines: steps in order become calls, with barriers where data may pass between threads, and time loops around them.
+
+In: `Step`s of one routine, and where their buffers lie.  Out: `Call`s and `TimeLoop`s (program.py).
+
+    W·x for all t;  step a; step h      →   call;  loop over t: barrier, call a, barrier, call h
+
+A barrier stands before a call that reads or writes what some call since the last barrier has written, or writes what one has
+read. The first call of a time loop has one in any case: the step before has written what it reads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ..kernels.program import Call, TimeLoop
+from .grouping import Loops
+
+Bytes = tuple[int, int]
+
+
+@dataclass
+class Step:
+    """A call before memory is planned: buffers by name. `loops`: the time loops that it stands in, the outermost first."""
+
+    kernel: str
+    buffers: tuple[str, ...]
+    reads: frozenset[str]
+    writes: frozenset[str]
+    extent: int
+    families: tuple[str, ...]
+    multiply_adds: int
+    bytes: int
+    #: The routines that run it.
+    routines: frozenset[str] = field(default_factory=frozenset)
+    loops: Loops = ()
+
+
+def calls(steps: Sequence[Step], place: Callable[[str], Bytes]) -> tuple[Call | TimeLoop, ...]:
+    """The calls of a routine. `place` gives the bytes [begin, end) where a buffer lies."""
+    return _Calls(place).within(steps, 0)
+
+
+@dataclass
+class _Calls:
+    """What has been written and read since the last barrier. `fresh`: the next call is the first of a loop's body."""
+
+    place: Callable[[str], Bytes]
+    written: list[Bytes] = field(default_factory=list)
+    read: list[Bytes] = field(default_factory=list)
+    fresh: bool = False
+
+    def within(self, steps: Iterable[Step], depth: int) -> tuple[Call | TimeLoop, ...]:
+        """The calls of steps that stand in the same `depth` loops."""
+        result: list[Call | TimeLoop] = []
+        for _, group in itertools.groupby(steps, key=lambda s: id(s.loops[depth]) if s.loops[depth:] else 0):
+            some = list(group)
+            if some[0].loops[depth:]:
+                loop = some[0].loops[depth]
+                self.fresh = True
+                result.append(TimeLoop(loop.extent, loop.reverse, self.within(some, depth + 1)))
+            else:
+                result += [self.call(step) for step in some]
+        return tuple(result)
+
+    def call(self, step: Step) -> Call:
+        reads = [self.place(n) for n in step.reads]
+        writes = [self.place(n) for n in step.writes]
+        barrier = (
+            self.fresh
+            or _meet(reads, self.written)
+            or _meet(writes, self.written)
+            or _meet(writes, self.read)
+        )
+        if barrier:
+            self.written, self.read, self.fresh = [], [], False
+        self.written += writes
+        self.read += reads
+        places = tuple(self.place(n)[0] for n in step.buffers)
+        return Call(step.kernel, places, step.extent, barrier, step.families, step.multiply_adds, step.bytes)
+
+
+def last_uses(steps: Sequence[Step], kept: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """The first and last step that uses each buffer that is not kept; what a time loop uses lives throughout it."""
+    begin: dict[int, int] = {}
+    end: dict[int, int] = {}
+    for number, step in enumerate(steps):
+        if step.loops:
+            begin.setdefault(id(step.loops[0]), number)
+            end[id(step.loops[0])] = number
+    kept = set(kept)
+    uses: dict[str, tuple[int, int]] = {}
+    for number, step in enumerate(steps):
+        first = begin[id(step.loops[0])] if step.loops else number
+        last = end[id(step.loops[0])] if step.loops else number
+        for name in step.buffers:
+            if name not in kept:
+                uses[name] = min(uses.get(name, (first, 0))[0], first), last
+    return uses
+
+
+def _meet(ours: Sequence[Bytes], theirs: Sequence[Bytes]) -> bool:
+    """True where some pair of byte ranges overlaps."""
+    return any(a < d and c < b for a, b in ours for c, d in theirs)

@@ -1,0 +1,8 @@
+"""The train section, and the loop over epochs.
+
+settings                            the section, read into plain values
+loop                                epochs of minibatches, validation, early stopping, interruption, divergence
+averaging, plateau, retraining      averages of iterates; a rate that falls when nothing improves; training again
+outer_optimizers                    line search, L-BFGS, and optimizers of Python
+history, snapshots, interrupt       what is kept of it; Ctrl-C
+"""

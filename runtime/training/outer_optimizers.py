@@ -1,0 +1,200 @@
+"""Optimizers that change the weights from outside of the compiled step: line search, L-BFGS, and objects of Python.
+
+In: a class with the one method of `OuterOptimizer`.  Out: trained weights.
+
+    class Descent:
+        def step(self, weights, objective):
+            loss, gradient = objective()
+            for name, value in weights.items():
+                value -= 0.1 * gradient[name]
+
+    net.train(optimizer=Descent())
+
+The compiled step still does all the rest: it computes J of a minibatch with its penalties, its gradient, clipped and decayed as
+the train section says, and updates the network's states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ...compiler.passes.regularise import PENALTY
+from ..errors import InputError
+from ..execution import Execution, Totals
+from .interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from ...compiler.elaborate import Network
+    from ...compiler.syntax import Call
+
+Arrays = Mapping[str, np.ndarray]
+
+#: Halvings and the like after which a line search gives up.
+TRIALS = 60
+
+
+class OuterOptimizer(Protocol):
+    """What `net.train(optimizer=…)` takes."""
+
+    def step(self, weights: dict[str, np.ndarray], objective: Objective) -> Any:
+        """Change the weights, in place: `weights` maps names to live arrays. Called for every minibatch.
+
+        `objective()` is the loss J (a float) and its gradient (name → array) for this minibatch and the weights as they are
+        at that moment; it may be called any number of times, and random numbers in the network are then the same. A true
+        answer ends the training.
+        """
+
+
+class _Interrupted(Exception):
+    """Ctrl-C came while the objective was computed."""
+
+
+class Objective:
+    """J of one minibatch, at the weights that the network holds. `of_all_samples`: whether it has all of them."""
+
+    def __init__(
+        self, execution: Execution, arrays: Arrays, span: tuple[int, int], count: int, options: dict[str, Any]
+    ):
+        self._execution, self._arrays, self._span, self._options = execution, arrays, span, options
+        self._step = execution.step
+        self.of_all_samples = span == (0, count)
+        self.first: Totals | None = None
+        graph = execution.compiled.graph
+        self.names = {w: f"{w}.slope" for w in graph.gradients if f"{w}.slope" in graph.arrays}
+
+    def __call__(self) -> tuple[float, dict[str, np.ndarray]]:
+        """The loss and its gradient."""
+        execution, (start, stop) = self._execution, self._span
+        execution.step = self._step  # the step is the same, however often it is tried
+        totals = Totals(execution.program.routines["train"].results)
+        if execution.run("train", self._arrays, start, stop, totals=totals, **self._options) < stop:
+            raise _Interrupted
+        self.first = self.first or totals
+        loss = execution.figures(totals.mean())["loss"]
+        if PENALTY in execution.program.placements:
+            loss += float(execution.memory.view(PENALTY))
+        return loss, {w: execution.memory.view(slope).copy() for w, slope in self.names.items()}
+
+
+class Outer:
+    """Runs an outer optimizer over all minibatches, as `Execution.run_all` runs the compiled one."""
+
+    def __init__(self, optimizer: OuterOptimizer):
+        if not callable(getattr(optimizer, "step", None)):
+            raise InputError(f"an optimizer has a method step(weights, objective); {optimizer!r} has none")
+        self.optimizer = optimizer
+        self.finished = False
+
+    def run_all(
+        self,
+        execution: Execution,
+        arrays: Arrays,
+        count: int,
+        *,
+        batch: int,
+        progress: Callable[[int, Totals], None],
+        interrupt: Interrupt,
+        **options: Any,
+    ) -> Totals:
+        """One epoch. Stops early where an interrupt comes; the weights are then those before the step."""
+        sums = Totals(execution.program.routines["train"].results)
+        options |= {"batch": batch, "interrupt": interrupt}
+        for start in range(0, count, batch):
+            objective = Objective(execution, arrays, (start, min(count, start + batch)), count, options)
+            weights = {name: execution.memory.view(name) for name in objective.names}
+            before = {name: value.copy() for name, value in weights.items()}
+            try:
+                self.finished = bool(self.optimizer.step(weights, objective))
+                if objective.first is None:
+                    objective()
+            except _Interrupted:
+                execution.memory.put_back(before)
+                break
+            assert objective.first is not None
+            sums.sums += objective.first.sums
+            progress(min(count, start + batch), sums)
+            if self.finished and start + batch < count:
+                break
+        return sums
+
+
+class LineSearch:
+    """Steepest descent with backtracking: Nocedal and Wright, algorithm 3.1."""
+
+    def __init__(self, rate: float = 1.0, shrink: float = 0.5, sufficient: float = 1e-4):
+        if not (rate > 0 and 0 < shrink < 1 and 0 < sufficient < 1):
+            raise InputError("line_search needs rate > 0, 0 < shrink < 1 and 0 < sufficient < 1")
+        self.rate, self.shrink, self.sufficient = rate, shrink, sufficient
+
+    def step(self, weights: dict[str, np.ndarray], objective: Objective) -> bool:
+        """True where no step makes J of all samples smaller: the slope is 0 as far as the precision can tell."""
+        loss, slope = objective()
+        before = {name: value.copy() for name, value in weights.items()}
+        square = sum(float(np.vdot(g, g)) for g in slope.values())
+        rate = self.rate
+        for _ in range(TRIALS if square > 0 else 0):
+            for name, value in weights.items():
+                value[...] = before[name] - rate * slope[name]
+            if objective()[0] <= loss - self.sufficient * rate * square:
+                return False
+            rate *= self.shrink
+        for name, value in weights.items():
+            value[...] = before[name]
+        return objective.of_all_samples
+
+
+class LimitedMemoryBfgs:
+    """SciPy's L-BFGS-B, some iterations an epoch; its memory of slopes lasts for one epoch."""
+
+    def __init__(self, memory: float = 10, iterations: float = 20, tolerance: float = 1e-5):
+        for name, value in (("memory", memory), ("iterations", iterations)):
+            if value != int(value) or value < 1:
+                raise InputError(f"lbfgs needs a whole number from 1 as {name}, got {value:g}")
+        self.memory, self.iterations, self.tolerance = int(memory), int(iterations), tolerance
+        try:
+            from scipy.optimize import minimize
+        except ImportError:
+            raise InputError("the optimizer lbfgs needs SciPy: pip install 'dln[lbfgs]'") from None
+        self._minimize = minimize
+
+    def step(self, weights: dict[str, np.ndarray], objective: Objective) -> bool:
+        """True where the slope is small, or the precision allows no smaller J."""
+
+        def put(point: np.ndarray) -> None:
+            start = 0
+            for value in weights.values():
+                value[...] = point[start : start + value.size].reshape(value.shape)
+                start += value.size
+
+        def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
+            put(point)
+            loss, slope = objective()
+            return loss, np.concatenate([slope[name].ravel() for name in weights]).astype(np.float64)
+
+        start = np.concatenate([value.ravel() for value in weights.values()]).astype(np.float64)
+        options = {"maxcor": self.memory, "maxiter": self.iterations, "gtol": self.tolerance, "ftol": 0.0}
+        result = self._minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options)
+        put(result.x)
+        return bool(result.nit < self.iterations)
+
+
+BUILT_IN: dict[str, Callable[..., OuterOptimizer]] = {"line_search": LineSearch, "lbfgs": LimitedMemoryBfgs}
+
+
+def outer_optimizer(network: Network, call: Call, given: OuterOptimizer | None) -> Outer | None:
+    """What changes the weights from outside; None where the optimizer is all equations. Raises InputError."""
+    from ...compiler.elaborate import leaves_weights, optimizer_numbers
+
+    if given is not None:
+        return Outer(given)
+    if not leaves_weights(network, call):
+        return None
+    if call.function not in BUILT_IN:
+        raise InputError(f"the optimizer '{call.function}' is an object: net.train(optimizer=…)")
+    return Outer(BUILT_IN[call.function](**optimizer_numbers(network, call)))
+
+
+__all__ = ["LimitedMemoryBfgs", "LineSearch", "Objective", "OuterOptimizer", "outer_optimizer"]
