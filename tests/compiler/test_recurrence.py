@@ -11,7 +11,7 @@ from dln.compiler.passes.order import in_order, recurrent
 from dln.compiler.passes.recurrence import RecurrenceError, check, find, in_steps, recurrences
 from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
-from dln.compiler.schedule.schedule.schedule import lower
+from dln.compiler.schedule.schedule import lower
 
 from .family_oracle import evaluate, random_values
 from .graphs import axes, real_input, start, weight

@@ -9,7 +9,7 @@ from dln.compiler.passes.operands import lift_operands
 from dln.compiler.passes.order import in_order
 from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
-from dln.compiler.schedule.schedule.schedule import lower
+from dln.compiler.schedule.schedule import lower
 
 from .family_oracle import evaluate, random_values
 from .graphs import GRAPHS, axes, real_input, start, weight

@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 from dln.compiler.source import DiagnosticError
-from dln.runtime.data.reading.reading import load_data
+from dln.runtime.data.reading import load_data
 from dln.tests.runtime.sections import section
 
 INPUTS = {"x": ((3,), None), "t": ((), 2), "v": ((2,), None)}

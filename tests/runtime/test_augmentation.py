@@ -6,8 +6,8 @@ import dln
 import numpy as np
 import pytest
 from dln.compiler.source import DiagnosticError
-from dln.runtime.data.reading.augmentation import Augmentation, _matrices, resampled, shifted
-from dln.runtime.data.reading.reading import check_section, load_data
+from dln.runtime.data.augmentation import Augmentation, _matrices, resampled, shifted
+from dln.runtime.data.reading import check_section, load_data
 from dln.tests.runtime.sections import section
 
 DRAWS = np.random.default_rng(5)

@@ -7,7 +7,7 @@ from typing import Any
 import dln
 import numpy as np
 import pytest
-from dln.runtime.training.loop.loop import TrainingState
+from dln.runtime.training.loop import TrainingState
 from dln.tests.runtime.small_regression import (
     Arrays,
     assert_close,

@@ -8,8 +8,8 @@ from dln.runtime.checkpoint import read_weights, write_atomically, write_weights
 from dln.runtime.command_line import run
 from dln.runtime.errors import WeightError
 from dln.runtime.run_folder import Pace, RunFolder
-from dln.runtime.training.loop.loop import TrainingState
-from dln.runtime.training.loop.snapshots import Snapshots, read_snapshots
+from dln.runtime.training.loop import TrainingState
+from dln.runtime.training.snapshots import Snapshots, read_snapshots
 
 TINY = """network tiny
 input  x[4]

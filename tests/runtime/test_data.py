@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from dln.compiler.source import NOWHERE, DiagnosticError
 from dln.runtime.arrays import check_samples
-from dln.runtime.data.reading.csv_source import read_csv
-from dln.runtime.data.reading.reading import check_section, from_arrays, load_data
+from dln.runtime.data.csv_source import read_csv
+from dln.runtime.data.reading import check_section, from_arrays, load_data
 from dln.runtime.errors import InputError
 from dln.tests.runtime.sections import section
 
@@ -46,7 +46,7 @@ def test_bundled_data_equals_scikit_learn(name):
 def test_bundled_data_is_read_without_importing_scikit_learn():
     code = (
         "import sys; from pathlib import Path; from dln.compiler.source import NOWHERE;"
-        "from dln.runtime.data.reading.sources import BUNDLED, _bundled;"
+        "from dln.runtime.data.sources import BUNDLED, _bundled;"
         "print([_bundled(name, NOWHERE).count for name in BUNDLED], 'sklearn.datasets' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -222,7 +222,7 @@ def test_files_stay_inside_their_folders(tmp_path, monkeypatch):
 
 def test_resize_equals_pytorch():
     torch = pytest.importorskip("torch")
-    from dln.runtime.data.reading.column_functions import resize
+    from dln.runtime.data.column_functions import resize
 
     images = np.random.default_rng(0).random((3, 28, 20))
     for height, width in ((16, 16), (40, 31), (28, 20), (1, 2)):

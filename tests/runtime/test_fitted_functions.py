@@ -8,9 +8,9 @@ import dln
 import numpy as np
 import pytest
 from dln.compiler.source import DiagnosticError
-from dln.runtime.data.reading.column_functions import polynomial
-from dln.runtime.data.reading.fitted_calls import FittedStatistics
-from dln.runtime.data.reading.reading import check_section, load_data
+from dln.runtime.data.column_functions import polynomial
+from dln.runtime.data.fitted_calls import FittedStatistics
+from dln.runtime.data.reading import check_section, load_data
 from dln.tests.runtime.sections import section
 
 preprocessing = pytest.importorskip("sklearn.preprocessing")

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 from dln.runtime.progress import Bar, Lines, progress_on
 from dln.runtime.report import plot, report
-from dln.runtime.training.loop.history import History, Record
+from dln.runtime.training.history import History, Record
 
 
 def history_of(epochs: int) -> History:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from dln.compiler.source import DiagnosticError
 from dln.runtime.errors import InputError
-from dln.runtime.training.loop.history import Record
-from dln.runtime.training.loop.loop import TrainingState
+from dln.runtime.training.history import Record
+from dln.runtime.training.loop import TrainingState
 from dln.tests.runtime.small_regression import (
     NETWORK,
     Arrays,

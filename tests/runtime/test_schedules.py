@@ -12,10 +12,10 @@ import pytest
 from dln.compiler.parse import parse
 from dln.compiler.source import DiagnosticError, Source
 from dln.compiler.syntax import FunctionDeclaration
-from dln.runtime.training.loop.history import Record
-from dln.runtime.training.loop.loop import TrainingState
-from dln.runtime.training.loop.plateau import PlateauWatch
-from dln.runtime.training.loop.settings import Plateau
+from dln.runtime.training.history import Record
+from dln.runtime.training.loop import TrainingState
+from dln.runtime.training.plateau import PlateauWatch
+from dln.runtime.training.settings import Plateau
 
 PRELUDE = Path(dln.__file__).parent / "grammar" / "prelude" / "schedules.dln"
 

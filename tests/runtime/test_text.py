@@ -12,8 +12,8 @@ import dln
 import numpy as np
 import pytest
 from dln.compiler.source import DiagnosticError
-from dln.runtime.data.reading.reading import load_data
-from dln.runtime.data.reading.vocabulary import Vocabulary
+from dln.runtime.data.reading import load_data
+from dln.runtime.data.vocabulary import Vocabulary
 from dln.tests.runtime.sections import section
 
 DATA = Path(os.environ.get("DLN_DATA", Path(__file__).parents[3] / "shared" / "data"))

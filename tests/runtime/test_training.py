@@ -15,8 +15,8 @@ from dln.compiler.mathematics.graph import Array, Graph
 from dln.runtime.checkpoint import read_checkpoint, write_checkpoint
 from dln.runtime.errors import InputError, TrainingDiverged, TrainingInterrupted
 from dln.runtime.execution import Pace, Totals
-from dln.runtime.training.loop.loop import Training, TrainingState
-from dln.runtime.training.loop.settings import TrainingPlan
+from dln.runtime.training.loop import Training, TrainingState
+from dln.runtime.training.settings import TrainingPlan
 
 SAMPLES = 10
 

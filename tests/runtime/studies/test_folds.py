@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dln.compiler.source import DiagnosticError
 from dln.runtime.command_line import run
-from dln.runtime.data.reading.reading import load_data
+from dln.runtime.data.reading import load_data
 from dln.runtime.studies.folds import deviation, summarise
 from dln.tests.runtime.sections import section
 
