@@ -51,7 +51,7 @@ def simplify(graph: Graph) -> Graph:
     same: dict[object, str] = {}
     renamed: dict[str, str] = {}
     for name, family in list(result.families.items()):
-        family = _reuse(_tidy(_read_through(family, inlined, renamed), result), known)
+        family = _reuse(tidy_family(read_through(family, inlined, renamed), result), known)
         result.families[name] = family
         if name in kept or family.role in _KEPT_ROLES or name in family.sources:
             continue
@@ -68,7 +68,7 @@ def simplify(graph: Graph) -> Graph:
     return result
 
 
-def _read_through(family: Family, inlined: dict[str, Family], renamed: dict[str, str]) -> Family:
+def read_through(family: Family, inlined: dict[str, Family], renamed: dict[str, str]) -> Family:
     """The family with loads of trivial families replaced by their bodies, and of repeated ones by the first."""
     if not any(s in inlined or s in renamed for s in family.sources):
         return family
@@ -169,7 +169,7 @@ def _reuse(family: Family, known: dict[Expression, tuple[Family, tuple[Axis, ...
     return replace(family, body=product(sign, [read(f) for f in factors])) if len(factors) > 1 else family
 
 
-def _tidy(family: Family, graph: Graph) -> Family:
+def tidy_family(family: Family, graph: Graph) -> Family:
     family = map_expressions(family, lambda e: tidy(e, graph))
     reduction = family.reduction
     if reduction is None:

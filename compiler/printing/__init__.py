@@ -2,7 +2,7 @@
 
 In: a `Graph`.  Out: text, LaTeX, SVG.
 
-    formulas    notation_terms → notation_conditions → notation → typeset → latex, tidy_sums → equations
+    formulas    notation_terms → notation_conditions → notation → typeset → latex, tidy_sums, indicators → equations
     stages      listing
     drawing     layered → picture
 """

@@ -22,6 +22,7 @@ from ..mathematics.expression import BATCH, Apply, Axis, Constant, Expression, L
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import axes_in, postorder, substitute
 from ..passes.gradient import derivative_name, differentiate
+from .indicators import fold_indicators
 from .latex import LatexTypesetter
 from .notation import Notation
 from .notation_terms import Term
@@ -76,6 +77,7 @@ def gradient_equations(graph: Graph) -> list[Equation]:
         return []
     if not graph.gradients:
         graph = differentiate(graph)
+    graph = fold_indicators(graph)
     writer = _Writer(graph, factoring=True)
     families = [f for f in graph.families.values() if f.role == "gradient" and f.name not in writer.inlined]
     order = {name: n for n, name in enumerate([*reversed(graph.families), *graph.arrays])}

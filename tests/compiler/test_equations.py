@@ -193,6 +193,8 @@ def test_layers_of_the_prelude_read_as_on_a_board() -> None:
     assert forward[-1] == "E = −1/|batch| · Σ_{batch} loss.log_softmax.y[label]"
     backward = [e.text for e in gradient_equations(graph)]
     for line in (
+        # p − t, as every textbook has it, with the softmax written out
+        "∂E/∂score[j] = (exp(score[j] − loss.log_softmax.top) / loss.log_softmax.y.sum − [label = j]) / |batch|",
         "∂E/∂hidden[i] = Σ_{j} ∂E/∂score[j] · score.w[i, j]",
         "∂E/∂hidden.y[j] = ∂E/∂hidden[j] · [hidden[j] > 0]",
         "∂E/∂hidden.w[i, j] = Σ_{batch} ∂E/∂hidden.y[j] · image[i]",
