@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from ..mathematics.affine import linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
-from ..mathematics.walks import postorder
+from ..mathematics.walks import axes_in, postorder
 from .memory import SIZES
-from .nest import Nest, buffer_of, is_access
+from .nest import Nest, buffer_of, is_access, is_guarded
+from .plan import Body, body
 from .products import addends
 from .trips import Trips
 
@@ -32,6 +33,12 @@ ISSUE = 4.0
 FRICTION = 0.25
 NEAR_WAITING = 0.15  # how much of the time in which data come is not hidden behind arithmetic
 FAR_WAITING = 0.5
+
+#: Loads that a gather counts for each lane: of the machine's own; lane by lane; and lane by lane behind branches, as LLVM does
+#: where some lanes must not load and there are no masks.
+GATHER = 1.25
+ELEMENTS = 2.5
+BRANCHES = 6.0
 
 LINE = 64  # bytes
 FIRST_LEVEL = 28_000  # bytes, with room for what else is in the cache
@@ -54,6 +61,7 @@ class Access:
     opaque: int
     axes: int
     buffer: int
+    guarded: bool
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,10 @@ class Work:
 class CostModel:
     """The cost of one nest under different plans. Axes are known by number: first the results', then the reduction's."""
 
-    def __init__(self, nest: Nest) -> None:
+    def __init__(self, nest: Nest, *, masks: bool = True) -> None:
+        """`masks`: whether the machine's vector registers have masks; without them a gather is a load for every lane."""
         self.nest = nest
+        self.masks = masks
         self.all = nest.axes + nest.reduced
         self.number = {axis: n for n, axis in enumerate(self.all)}
         self.products = 0
@@ -113,7 +123,7 @@ class CostModel:
                     steps[self.number[atom]] = coefficient
                 else:
                     opaque |= bits[atom]
-            accesses.append(Access(tuple(steps), opaque, below, buffer_of(node)))
+            accesses.append(Access(tuple(steps), opaque, below, buffer_of(node), is_guarded(node)))
             in_offsets.update(n for n in postorder(node.children[0]) if _is_sum(n))
         for node in order:
             if isinstance(node, Apply) and node not in free and node not in in_offsets:
@@ -147,7 +157,8 @@ class LaneCost:
         self.lane_bit = 1 << self.lane_number if lane is not None else 0
         self.in_results = lane in model.nest.axes
         self.conditional = model.trips.conditional
-        self._averages: dict[int, tuple[list[float], list[Work]]] = {}
+        self._averages: dict[int, tuple[list[float], list[tuple[int, Work]]]] = {}
+        self._bodies: dict[tuple[int, int], tuple[Body, int]] = {}
         behind_bit = self.lane_bit if self.in_results else 0
         self.stored = sum(
             1.5 * lanes if behind_bit and form.coefficients.get(lane, 0) != 1 else 1.0  # type: ignore[arg-type,misc]
@@ -160,10 +171,12 @@ class LaneCost:
     def _loads(self, work: Work, lane_bit: int) -> list[tuple[int, float]]:
         """(axes, cost) of each load."""
         result = []
+        ends = self.lane in self.conditional and not self.in_results  # within a vector
         for access in work.accesses:
             moves = access.axes & lane_bit
             gathered = moves and (access.opaque & lane_bit or access.steps[self.lane_number] != 1)
-            result.append((access.axes, 1.25 * self.lanes if gathered else 1.0))
+            each = GATHER if self.model.masks else BRANCHES if ends or access.guarded else ELEMENTS
+            result.append((access.axes, each * self.lanes if gathered else 1.0))
         return result
 
     def cycles(
@@ -187,12 +200,15 @@ class LaneCost:
         if nest.kind:
             varying = sum(bit for bit, _ in counts) | (self.lane_bit if self.in_results else 0)
             runs, masks = self._average(varying)
+            inside, kept = self._body(varying, together)
             loads = _total(self.term_loads, counts)
             operations = _total(model.term.operations, counts) + together * model.products
-            for work in masks:
-                loads += _total([(a.axes, 1.0) for a in work.accesses], counts)
-                operations += _total(work.operations, counts) + 0.5 * together
-            step = max(_issued(loads, operations + 2), LATENCY * model.products)
+            for axes, work in masks:
+                operations += 0.5 * together
+                if axes & ~kept:  # some loop changes it
+                    loads += _total([(a.axes, 1.0) for a in work.accesses], counts)
+                    operations += _total(work.operations, counts)
+            step = max(_issued(loads, operations + 2), LATENCY * model.products / inside.ways)
             entries = math.prod(runs[:-1])
             computing = math.prod(runs) * step + entries * 5
             if blocks * computing > limit:
@@ -206,8 +222,20 @@ class LaneCost:
         loads = _total(self.behind_loads, counts) + together * self.stored
         return blocks * (total + _issued(loads, _total(model.behind.operations, counts)) + 4)
 
-    def _average(self, varying: int) -> tuple[list[float], list[Work]]:
-        """Average trips of the reduction's loops, and the conditions that remain masks, for axes that vary in a tile."""
+    def _body(self, varying: int, together: int) -> tuple[Body, int]:
+        """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""
+        found = self._bodies.get((varying, together))
+        if found is None:
+            nest = self.model.nest
+            axes = [a for a, n in self.model.number.items() if varying >> n & 1]
+            inside = body(nest, self.reduced, self.lane, self.lanes, together, axes)
+            loops = self.reduced[: len(self.reduced) - inside.unrolled]
+            found = self._bodies[varying, together] = (inside, ~self.model._bits(loops))
+        return found
+
+    def _average(self, varying: int) -> tuple[list[float], list[tuple[int, Work]]]:
+        """Average trips of the reduction's loops, and the conditions that remain masks, with the axes of each, for axes that vary
+        in a tile."""
         found = self._averages.get(varying)
         if found is None:
             model = self.model
@@ -217,7 +245,10 @@ class LaneCost:
                 max(n / self.lanes, 1.0) if a == self.lane else n
                 for a, n in zip(self.reduced, trips, strict=True)
             ]
-            found = self._averages[varying] = (runs, [model.conditions[m] for m in masks])
+            found = self._averages[varying] = (
+                runs,
+                [(model._bits(axes_in(m)), model.conditions[m]) for m in masks],
+            )
         return found
 
     def _traffic(

@@ -25,7 +25,7 @@ import numpy as np
 from ..mathematics.affine import Range
 from ..mathematics.expression import Axis, Expression, Load, Lookup, Type
 from ..mathematics.graph import Array, Graph, Table
-from ..mathematics.walks import postorder
+from ..mathematics.walks import axes_in, postorder
 from .program import DataType
 
 Real = Literal["float32", "float64"]
@@ -102,6 +102,11 @@ class Nest:
         """Everything that is evaluated, offsets of results left out."""
         term = () if self.term is None else (self.term,)
         return (*term, *self.where, *(r.value for r in self.results if r.value is not self.term))
+
+    @cached_property
+    def axes_of_conditions(self) -> tuple[frozenset[Axis], ...]:
+        """The axes that each condition depends on."""
+        return tuple(frozenset(axes_in(c)) for c in self.where)
 
     @cached_property
     def loaded(self) -> frozenset[int]:

@@ -11,11 +11,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in, postorder
 from .nest import Nest, is_access
+
+#: Most terms that stand in the body of a reduction's innermost loop.
+_WRITTEN_OUT = 64
+#: As many sums as this are enough to hide that each must wait for its last term.
+_CHAINS = 8
 
 #: A place within a tile: how far from its start along each axis of `Plan.order`.
 Shift = tuple[int, ...]
@@ -103,3 +110,50 @@ class Plan:
             step = self.lanes if self.order[n] == self.lane else 1
             result = [{**s, n: at} for s in result for at in range(0, self.tile[n], step)]
         return [tuple(s[n] for n in range(len(self.order))) for s in result]
+
+
+class Body(NamedTuple):
+    """What stands in the body of a reduction's innermost loop: see `Plan.unrolled`, `Plan.stride` and `Plan.ways`."""
+
+    unrolled: int
+    stride: int
+    ways: int
+
+
+def body(
+    nest: Nest,
+    reduced: Sequence[Axis],
+    lane: Axis | None,
+    lanes: int,
+    places: int,
+    varying: Collection[Axis],
+) -> Body:
+    """Short innermost loops are written out, and steps of the next one, if few results are computed together.
+
+    `places`: results that are computed together, in vectors.  `varying`: axes that differ within the tile. A condition on them is
+    a mask, and a mask that no loop changes is found once.
+    """
+    varying = set(varying)
+
+    def bounded(axis: Axis) -> bool:
+        return any(axis in axes and not varying & axes for axes in nest.axes_of_conditions)
+
+    steps, unrolled = 1, 0
+    for axis in reversed(reduced):
+        if axis == lane or places * steps * axis.size > _WRITTEN_OUT or bounded(axis):
+            break
+        steps *= axis.size
+        unrolled += 1
+        varying.add(axis)
+    left = reduced[: len(reduced) - unrolled]
+    stride = 1
+    if left and (left[-1] == lane or not bounded(left[-1])):
+        width = lanes if left[-1] == lane else 1
+        while (
+            stride * 2 * steps * places <= _CHAINS
+            and left[-1].size % (2 * stride * width) == 0
+            and left[-1].size >= 4 * stride * width
+        ):
+            stride *= 2
+    ways = 1 if nest.kind.startswith("arg") else min(steps * stride, max(_CHAINS // places, 1))
+    return Body(unrolled, stride, ways)

@@ -20,7 +20,7 @@ from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in
 from .cost import CostModel, LaneCost
 from .nest import VALID, Nest, accesses, buffer_of
-from .plan import Plan
+from .plan import Plan, body
 
 #: Sizes that are tried along an axis of a tile, and where two or three axes are tried together.
 _SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 16, 20, 24, 28)
@@ -34,11 +34,6 @@ _ORDERED = 6
 _NEAR = 1.1
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
-
-#: Most terms that stand in the body of a reduction's innermost loop.
-_WRITTEN_OUT = 64
-#: As many sums as this are enough to hide that each must wait for its last term.
-_CHAINS = 8
 
 Tile = tuple[int, ...]
 
@@ -68,7 +63,7 @@ class Choice(NamedTuple):
 
 def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choice:
     """The best plan of a nest; of those whose lanes walk through a given buffer without gaps, if there are such."""
-    model = CostModel(nest)
+    model = CostModel(nest, masks=registers.masks)
     ways: list[tuple[float, int, tuple[int, ...], LaneCost]] = []
     lane_axes = list(_lane_axes(nest, registers))
     if through is not None:
@@ -233,39 +228,15 @@ def _reduction_order(nest: Nest, lane: Axis | None) -> tuple[Axis, ...]:
 
 
 def _written_out(nest: Nest, plan: Plan) -> Plan:
-    """The plan with short innermost loops written out, and steps of the next one, if few results are computed together.
-
-    A condition that differs within the tile is a mask, and a mask that no loop changes is found once.
-    """
+    """The plan with what stands in the body of the reduction's innermost loop."""
     if nest.kind in ("", "scatter"):
         return plan
     places = math.prod(
         n // plan.lanes if a == plan.lane else n for a, n in zip(plan.order, plan.tile, strict=True)
     )
-    varying = {a for a, n in zip(plan.order, plan.tile, strict=True) if n > 1}
-
-    def bounded(axis: Axis) -> bool:
-        return any(axis in axes_in(c) and not varying & set(axes_in(c)) for c in nest.where)
-
-    steps, unrolled = 1, 0
-    for axis in reversed(plan.reduced):
-        if axis == plan.lane or places * steps * axis.size > _WRITTEN_OUT or bounded(axis):
-            break
-        steps *= axis.size
-        unrolled += 1
-        varying.add(axis)
-    left = plan.reduced[: len(plan.reduced) - unrolled]
-    stride = 1
-    if left and (left[-1] == plan.lane or not bounded(left[-1])):
-        width = plan.lanes if left[-1] == plan.lane else 1
-        while (
-            stride * 2 * steps * places <= _CHAINS
-            and left[-1].size % (2 * stride * width) == 0
-            and left[-1].size >= 4 * stride * width
-        ):
-            stride *= 2
-    chains = 1 if nest.kind.startswith("arg") else min(steps * stride, max(_CHAINS // places, 1))
-    return dataclasses.replace(plan, unrolled=unrolled, stride=stride, ways=chains)
+    varying = [a for a, n in zip(plan.order, plan.tile, strict=True) if n > 1]
+    inside = body(nest, plan.reduced, plan.lane, plan.lanes, places, varying)
+    return dataclasses.replace(plan, unrolled=inside.unrolled, stride=inside.stride, ways=inside.ways)
 
 
 def _parallel(order: tuple[Axis, ...], tile: Sequence[int], enough: int = 64) -> int:
