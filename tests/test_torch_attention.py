@@ -179,18 +179,20 @@ loss average[batch, ..] tanh(y)
     compare(text, peer, precision, least=KEY_BIAS)
 
 
-def test_transformer_decoder_layer(precision: str) -> None:
-    text = """
+@pytest.mark.parametrize("steps, reading", [(4, ""), (5, ", reading = causal_attention")])
+def test_transformer_decoder_layer(steps: int, reading: str, precision: str) -> None:
+    text = f"""
 input x[5, 6]
-input memory[4, 3]
-layer y[5, 6] = transformer_decoder_layer(x, memory, heads = 2, hidden = 7)
+input memory[{steps}, 3]
+layer y[5, 6] = transformer_decoder_layer(x, memory, heads = 2, hidden = 7{reading})
 loss average[batch, ..] tanh(y)
 """
 
     def peer(w: Any, x: Any) -> Any:
         own = heads_of_pytorch(w, "y.attended", x["x"], x["x"], 2, causal=True)
         middle = norm(w, "y.middle", x["x"] + own)
-        mixed = norm(w, "y.mixed", middle + heads_of_pytorch(w, "y.read", middle, x["memory"], 2))
+        read = heads_of_pytorch(w, "y.read", middle, x["memory"], 2, causal=bool(reading))
+        mixed = norm(w, "y.mixed", middle + read)
         changed = dense(w, "y.changed.y", F.relu(dense(w, "y.changed.inner", mixed)))
         y = norm(w, "y.y", mixed + changed)
         return torch.tanh(y).mean(), {"y": y}
