@@ -1,13 +1,14 @@
-"""Object code on disk, so that a program is compiled once per machine.
+"""What was compiled, on disk, so that it is compiled once per machine.
 
-In: a key (all that the code depends on) and object code.  Out: the same code in a later process.
+In: a key (the kind of the entry, and all that it depends on) and bytes.  Out: the same bytes in a later process.
 
-    store_object((text, "22.1.0", "x86_64…"), code)
-    load_object((text, "22.1.0", "x86_64…"))         # code, or None
+    store_entry(("object", "22.1.0", "x86_64…", text), code)
+    load_entry(("object", "22.1.0", "x86_64…", text))         # code, or None
 
 The folder is $DLN_CACHE, else `dln` in the user's cache folder; DLN_CACHE=off switches the cache off. A file is named by the
-SHA-256 of its key and begins with the SHA-256 of its contents: one that is damaged is ignored and written again. Files appear
-by renaming, so processes do not disturb each other. The oldest go when there are more than 256 MB.
+SHA-256 of its key and begins with the SHA-256 of its contents: one that is damaged is ignored and written again. So is one
+that belongs to another user: entries are machine code, and whoever writes them decides what runs. Files appear by renaming, so
+processes do not disturb each other. Those that were not used for longest go when there are more than 256 MB.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from pathlib import Path
 
 #: Bytes that the folder may hold.
 LARGEST = 256 * 2**20
-_SUFFIX = ".object"
+_SUFFIX = ".entry"
 _DIGEST_BYTES = 32
 
 
 def folder() -> Path | None:
-    """Where object code is kept; None if it is not."""
+    """Where entries are kept; None if they are not."""
     chosen = os.environ.get("DLN_CACHE", "")
     if chosen.lower() == "off":
         return None
@@ -56,25 +57,27 @@ def _path(key: tuple[str, ...]) -> Path | None:
     return place / (digest.hexdigest() + _SUFFIX)
 
 
-def load_object(key: tuple[str, ...]) -> bytes | None:
-    """The object code stored under a key; None if there is none, or it is damaged."""
+def load_entry(key: tuple[str, ...]) -> bytes | None:
+    """What is stored under a key; None if there is nothing, or it is damaged, or another user's."""
     path = _path(key)
     if path is None:
         return None
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            if hasattr(os, "geteuid") and os.fstat(file.fileno()).st_uid != os.geteuid():
+                return None
+            digest, content = file.read(_DIGEST_BYTES), file.read()
     except OSError:
         return None
-    digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    if hashlib.sha256(code).digest() != digest:
+    if hashlib.sha256(content).digest() != digest:
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # it was used: let others go first
-    return code
+    return content
 
 
-def store_object(key: tuple[str, ...], code: bytes) -> None:
-    """Keep object code. A folder that cannot be written to is no error: the next process compiles again."""
+def store_entry(key: tuple[str, ...], content: bytes) -> None:
+    """Keep an entry. A folder that cannot be written to is no error: the next process compiles again."""
     path = _path(key)
     if path is None:
         return
@@ -83,22 +86,34 @@ def store_object(key: tuple[str, ...], code: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
+                file.write(hashlib.sha256(content).digest() + content)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        _make_room(path.parent)
+        _count_towards_room(path.parent, len(content))
     except OSError:
         return
+
+
+#: Bytes that this process has written to a folder since it last looked whether there is room; a folder that it has not looked
+#: at counts as full. (Looking takes as long as the folder is full of files.)
+_written: dict[Path, int] = {}
+
+
+def _count_towards_room(place: Path, size: int) -> None:
+    _written[place] = _written.get(place, LARGEST) + size
+    if _written[place] > LARGEST // 16:
+        _written[place] = 0
+        _make_room(place)
 
 
 def _make_room(place: Path) -> None:
     """Remove the files that were not used for longest until the rest is small enough, and what a killed process left."""
     files = []
     for entry in os.scandir(place):
-        if entry.name.endswith((_SUFFIX, ".part")):
+        if entry.name.endswith((_SUFFIX, ".object", ".part")):
             with contextlib.suppress(OSError):
                 status = entry.stat()
                 files.append((status.st_mtime, status.st_size, entry.path))

@@ -22,6 +22,7 @@ from ..kernels.program import Call, Placement, Program, Routine, TimeLoop
 from ..mathematics.graph import CLOCKS
 from .driver_copy import RowCopy, copy_function, data_type_of, is_batched, row_copy
 from .driver_job import field_address, field_type
+from .job import ROW_PADDING
 
 
 def routine_text(
@@ -46,7 +47,7 @@ def routine_text(
 
 def rows_per_thread(program: Program) -> int:
     """How many numbers each thread has in job.rows: one per lane, and a cache line between threads."""
-    return program.capacity + 8
+    return program.capacity + ROW_PADDING
 
 
 class _DriverText:

@@ -67,6 +67,10 @@ FIELD_TYPES: dict[str, Any] = {
 }
 
 
+#: Numbers between the rows of two threads in job.rows: a cache line.
+ROW_PADDING = 8
+
+
 class Job(ctypes.Structure):
     """One native call. All fields start as 0 or null; FIELDS says what they mean."""
 

@@ -5,7 +5,8 @@ In: a lowered `Program` and a `Target`.  Out: `Code`.
     code = compile_program(program, host_target())
     code.run("train", job, threads=2)
 
-A routine is compiled when it is first asked for, together with those of its kernels that no earlier one brought along.
+A routine is compiled when it is first asked for, and linked with its kernels into one image, which is kept on disk: a program
+that was compiled before needs neither its texts nor LLVM.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,38 +22,65 @@ from typing import Any
 from ..kernels.division import calls_of, is_divided
 from ..kernels.program import Program
 from . import threads as thread_pools
-from .driver import rows_per_thread
-from .driver_threads import pool_text
-from .job import Job
-from .module import copies_of, entry_text, kernel_symbol, kernel_text, whole_text, with_attributes
-from .native import Library, Target, compile_text, compile_texts, host_target, load_code
+from .cache import load_entry, store_entry
+from .elf import link
+from .fingerprint import llvm_fingerprint, package_fingerprint
+from .image import Image, ImageError, LoadedImage, load_image
+from .job import ROW_PADDING, Job
+from .native import Library, compile_text, compile_texts, host_target, load_code
+from .target import Target
 from .team import Team
+
+#: Gives the object files of a library.
+_Objects = Callable[[], Sequence[bytes]]
 
 
 def emit_object(program: Program, target: Target, routines: Iterable[str] | None = None) -> bytes:
     """An object file with the entries `dln_routine_NAME` of a program for any target (not linked, not run)."""
+    from .module import whole_text
+
     return compile_text(whole_text(program, routines or program.routines, target), target)
+
+
+def _loaded(key: tuple[str, ...], names: Sequence[str], objects: _Objects) -> Library | LoadedImage:
+    """Functions in memory: from the image that is kept under a key, else linked of object files, which are only asked for then.
+    Raises NativeError."""
+    kept = load_entry(("image", *key)) if key else None
+    try:
+        if kept is not None:
+            return load_image(Image.from_bytes(kept))
+    except ImageError:
+        pass
+    files = objects()
+    image = link(files, names)
+    if image is None:
+        return load_code(files, names)
+    try:
+        loaded = load_image(image)
+    except ImageError:
+        return load_code(files, names)
+    if key:
+        store_entry(("image", *key), image.as_bytes())
+    return loaded
 
 
 @cache
 def _pool_functions() -> tuple[int, int]:
     """The addresses of the functions of driver_threads.py. Their library is never unloaded: threads run in it."""
     target = host_target()
-    code = compile_text(pool_text(target.architecture), target)
-    library = load_code([code], ("dln_pool_worker", "dln_pool_run"))
+
+    def objects() -> list[bytes]:
+        from .driver_threads import pool_text
+
+        return [compile_text(pool_text(target.architecture), target)]
+
+    key = ("pool", package_fingerprint(), llvm_fingerprint(), repr(target))
+    library = _loaded(key, ("dln_pool_worker", "dln_pool_run"), objects)
     _immortal.append(library)
     return library.addresses["dln_pool_worker"], library.addresses["dln_pool_run"]
 
 
-@cache
-def _copy_function(name: str, text: str, target: Target) -> int:
-    """The address of a function that copies rows (driver_copy.py). Programs share them, so they stay loaded."""
-    library = load_code([compile_text(with_attributes(text, target), target)], [name])
-    _immortal.append(library)
-    return library.addresses[name]
-
-
-_immortal: list[Library] = []
+_immortal: list[Library | LoadedImage] = []
 _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -68,6 +96,7 @@ class _Loaded:
 class Code:
     """The machine code of a program's routines on this machine.
 
+    key       what tells this program from all others, if its images are to be kept on disk
     seconds   routine → time that it took to compile and load
     """
 
@@ -76,8 +105,9 @@ class Code:
     profile: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     _loaded: dict[str, _Loaded] = field(default_factory=dict)
-    _kernels: dict[str, int] = field(default_factory=dict)
-    _libraries: list[Library] = field(default_factory=list)
+    key: str = ""
+    _objects: dict[str, bytes] = field(default_factory=dict)  # of kernels, by symbol
+    _libraries: list[Library | LoadedImage] = field(default_factory=list)
     _lock: Any = field(default_factory=threading.Lock)
 
     def load(self, routine: str) -> _Loaded:
@@ -89,26 +119,29 @@ class Code:
 
     def _compile(self, routine: str) -> _Loaded:
         start = time.perf_counter()
-        program, target = self.program, self.target
-        calls = list(calls_of(program.routines[routine]))
-        kernels = {
-            kernel_symbol(k): k for k in (program.kernels[name] for name in {c.kernel: None for c in calls})
-        }
-        fresh = [symbol for symbol in kernels if symbol not in self._kernels]
-        texts = [
-            entry_text(program, routine, target, self.profile),
-            *(kernel_text(kernels[s], target) for s in fresh),
-        ]
-        known = {symbol: self._kernels[symbol] for symbol in kernels if symbol in self._kernels}
-        for name, text in copies_of(program, routine, target).items():
-            known[name] = _copy_function(name, text, target)
         entry = f"dln_routine_{routine}"
-        library = load_code(compile_texts(texts, target), [entry, *fresh], known)
+        key = (self.key, routine, repr(self.target), llvm_fingerprint()) if self.key else ()
+        library = _loaded(key, [entry], lambda: self._object_files(routine))
         self._libraries.append(library)
-        self._kernels |= {symbol: library.addresses[symbol] for symbol in fresh}
         self.seconds[routine] = time.perf_counter() - start
         address = library.addresses[entry]
-        return _Loaded(address, _Entry(address), any(map(is_divided, calls)))
+        divided = any(map(is_divided, calls_of(self.program.routines[routine])))
+        return _Loaded(address, _Entry(address), divided)
+
+    def _object_files(self, routine: str) -> list[bytes]:
+        """The routine's entry, its kernels, and what copies rows for it. Raises NativeError."""
+        from .module import copies_of, entry_text, kernel_symbol, kernel_text, with_attributes
+
+        program, target = self.program, self.target
+        names = {call.kernel: None for call in calls_of(program.routines[routine])}
+        kernels = {kernel_symbol(k): k for k in (program.kernels[name] for name in names)}
+        fresh = [symbol for symbol in kernels if symbol not in self._objects]
+        texts = [kernel_text(kernels[symbol], target) for symbol in fresh]
+        texts.append(entry_text(program, routine, target, self.profile))
+        texts += [with_attributes(t, target) for t in copies_of(program, routine, target).values()]
+        files = compile_texts(texts, target)
+        self._objects |= dict(zip(fresh, files, strict=False))
+        return [*(self._objects[symbol] for symbol in kernels), *files[len(fresh) :]]
 
     def run(self, routine: str, job: Job, threads: int = 1) -> None:
         """Go through the job's positions. Several threads may run jobs at once, on memory of their own.
@@ -121,7 +154,7 @@ class Code:
         job.halt = job.arrived = 0
         job.done = job.start
         job.clock_function, job.yield_function = _system_functions()
-        rows = (ctypes.c_int64 * (max(threads, 1) * rows_per_thread(self.program)))()
+        rows = (ctypes.c_int64 * (max(threads, 1) * (self.program.capacity + ROW_PADDING)))()
         job.rows = ctypes.addressof(rows)
         minibatches = -(-(job.stop - job.start) // job.batch)
         several, team = False, None
@@ -141,6 +174,8 @@ def _system_functions() -> tuple[int | None, int | None]:
     return thread_pools.function_address("clock_gettime"), thread_pools.function_address("sched_yield")
 
 
-def compile_program(program: Program, target: Target | None = None, *, profile: bool = False) -> Code:
+def compile_program(
+    program: Program, target: Target | None = None, *, profile: bool = False, key: str = ""
+) -> Code:
     """Code for this machine. `target` may leave out features that the machine has, or ask for narrower vectors."""
-    return Code(program, target or host_target(), profile)
+    return Code(program, target or host_target(), profile, key="" if profile else key)

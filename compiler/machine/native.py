@@ -12,6 +12,7 @@ fault is a `NativeError`, not the end of the process.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import itertools
 import os
 import threading
@@ -21,47 +22,35 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
+from .cache import load_entry, store_entry
+from .fingerprint import llvm_fingerprint
+from .target import TARGETS, Target, known_host, remember_host
 
-from .cache import load_object, store_object
+__all__ = [
+    "TARGETS",
+    "Library",
+    "NativeError",
+    "Target",
+    "assembly",
+    "compile_text",
+    "compile_texts",
+    "host_target",
+    "load_code",
+]
+
+
+class _Binding:
+    """`llvmlite.binding`, imported when it is first needed: what was compiled earlier runs without."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("llvmlite.binding"), name)
+
+
+llvm: Any = _Binding()
 
 
 class NativeError(Exception):
     """Text that LLVM does not accept, or code that cannot be linked: a fault of the compiler, or of the machine."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A machine to make code for.
-
-    triple, cpu, features   as LLVM writes them
-    vector_bits             width of a vector register
-    registers               number of vector registers
-    abi                     name of the calling convention where the triple does not say it (RISC-V)
-    """
-
-    triple: str
-    cpu: str = ""
-    features: str = ""
-    vector_bits: int = 128
-    registers: int = 16
-    abi: str = ""
-
-    @property
-    def architecture(self) -> str:
-        return self.triple.split("-")[0]
-
-
-#: Other machines than this one; the text of the kernels should be made for the same target.
-TARGETS = {
-    "x86-64": Target("x86_64-unknown-linux-gnu", "x86-64", "", 128, 16),
-    "x86-64-v3": Target("x86_64-unknown-linux-gnu", "x86-64-v3", "", 256, 16),
-    "x86-64-v4": Target("x86_64-unknown-linux-gnu", "x86-64-v4", "", 512, 32),
-    "aarch64": Target("aarch64-unknown-linux-gnu", "generic", "+neon", 128, 32),
-    "arm": Target("armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 128, 16),
-    "riscv64": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+v", 128, 32, "lp64d"),
-    "wasm32": Target("wasm32-unknown-unknown", "generic", "+simd128", 128, 16),
-}
 
 
 @cache
@@ -73,6 +62,9 @@ def _initialize() -> None:
 @cache
 def host_target() -> Target:
     """This machine."""
+    known = known_host()
+    if known is not None:
+        return known
     _initialize()
     triple, features = llvm.get_process_triple(), llvm.get_host_cpu_features()
     bits, registers = 128, 32 if triple.startswith(("aarch64", "arm64", "riscv")) else 16
@@ -80,7 +72,9 @@ def host_target() -> Target:
         bits, registers = 512, 32
     elif features.get("avx2"):
         bits = 256
-    return Target(triple, llvm.get_host_cpu_name(), features.flatten(), bits, registers)
+    target = Target(triple, llvm.get_host_cpu_name(), features.flatten(), bits, registers)
+    remember_host(target)
+    return target
 
 
 # ------------------------------------------------------------------------------------------------------ compilation
@@ -121,9 +115,8 @@ def compile_texts(texts: Sequence[str], target: Target) -> list[bytes]:
 
     Raises NativeError for text that is not valid.
     """
-    version = ".".join(map(str, llvm.llvm_version_info))
-    rest = (version, target.triple, target.cpu, target.features, target.abi, _PIPELINE)
-    found = [load_object((text, *rest)) for text in texts]
+    rest = ("object", llvm_fingerprint(), target.triple, target.cpu, target.features, target.abi, _PIPELINE)
+    found = [load_entry((*rest, text)) for text in texts]
     missing = [k for k, code in enumerate(found) if code is None]
     missing.sort(key=lambda k: -len(texts[k]))  # the longest first, so that none is begun last
     workers = min(len(missing), _cores())
@@ -133,7 +126,7 @@ def compile_texts(texts: Sequence[str], target: Target) -> list[bytes]:
     else:
         fresh = [_compile(texts[k], target) for k in missing]
     for k, code in zip(missing, fresh, strict=True):
-        store_object((texts[k], *rest), code)
+        store_entry((*rest, texts[k]), code)
         found[k] = code
     return [code for code in found if code is not None]
 
