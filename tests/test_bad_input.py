@@ -46,11 +46,11 @@ def test_damaged_files(part: int, tmp_path: Path, capsys: pytest.CaptureFixture[
         text = damaged(rng.choice(texts), rng)
         path = tmp_path / f"damaged_{seed}.dln"
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
-        start = time.perf_counter()
+        start = time.process_time()
         code, printed = check(path, capsys)
         assert code in (0, 2), f"seed {seed}: exit code {code}\n{text}"
         assert bool(printed["errors"]) == (code == 2) or code == 0, f"seed {seed}\n{text}"
-        assert time.perf_counter() - start < 10, f"seed {seed} takes too long\n{text}"
+        assert time.process_time() - start < 10, f"seed {seed} takes too long\n{text}"
 
 
 HUGE = {
@@ -78,9 +78,9 @@ def test_files_that_ask_for_too_much(case: str, tmp_path: Path, capsys: pytest.C
     path.write_text(text)
     run(["check", str(ROOT / "models" / "shared_pair.dln"), "--json"])  # imports are not what is measured
     capsys.readouterr()
-    start = time.perf_counter()
+    start = time.process_time()
     code, printed = check(path, capsys)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert code == 2
     assert number in json.dumps(printed["errors"])
 
@@ -122,10 +122,10 @@ DEEP = {
 def test_deep_and_long_files(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "deep.dln"
     path.write_text("network deep\n" + DEEP[case])
-    start = time.perf_counter()
+    start = time.process_time()
     code, _ = check(path, capsys)
     assert code in (0, 2)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 BYTES = {
