@@ -93,13 +93,14 @@ class Plan:
         """The places within a tile, as distances along each axis of `order`.
 
         Axes along which more is loaded change less often, so that what is loaded is used up at once and few registers are
-        held by the other loads.
+        held by the other loads. In a reduction only the loads of its terms count: they alone meet all accumulators.
         """
         counts = [
             n // (self.lanes if a == self.lane else 1) for a, n in zip(self.order, self.tile, strict=True)
         ]
         most = dict.fromkeys(self.order, 0)
-        for node in postorder(*nest.expressions):
+        roots = nest.expressions if nest.term is None else (nest.term, *nest.where)
+        for node in postorder(*roots):
             if is_access(node):
                 axes = set(axes_in(node))
                 places = math.prod(c for c, a in zip(counts, self.order, strict=True) if a in axes)

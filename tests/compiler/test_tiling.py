@@ -11,7 +11,7 @@ from dln.compiler.kernels.loops import verify
 from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
 from dln.compiler.kernels.plan import Plan
 from dln.compiler.kernels.tiling import Registers, choose
-from dln.compiler.mathematics.expression import Axis, Load, at_most, less
+from dln.compiler.mathematics.expression import Axis, Load, at_most, less, select
 
 from .running import machine_code
 
@@ -78,6 +78,19 @@ def test_dense_has_a_tile_that_fills_the_registers():
 def test_few_registers_make_a_small_tile():
     plan = choose(dense(), Registers(256, 16)).plan
     assert plan.lanes == 8 and plan.tile[0] * (plan.tile[1] // 8) <= 14
+
+
+def test_what_stands_behind_a_sum_does_not_change_the_order_in_its_tile():
+    """Six loads of one number and two of vectors: the vectors are held, and each number is used up at once."""
+    nest = dense()
+    j, b = nest.axes
+    mask = Load("3", (j * 128 + b,))  # as of a relu whose gradient this is
+    buffers = (*nest.buffers, Buffer("float32", 512 * 128))
+    masked = (Result(2, nest.results[0].offset, select(less(0.0, mask), total("real"), 0.0)),)
+    plan = Plan((b, j), 2, (16, 6), nest.reduced, b, 8)
+    order = plan.shifts(nest)
+    assert order[:4] == [(0, 0), (8, 0), (0, 1), (8, 1)]
+    assert plan.shifts(dataclasses.replace(nest, results=masked, buffers=buffers)) == order
 
 
 def test_a_gradient_over_the_batch_adds_up_lanes():
