@@ -9,7 +9,7 @@ stands in it in the same way (tests/test_import_direction.py).
     print       printing
     loops       kernels → schedule
     code        machine
-    all of it   stepping, pipeline
+    all of it   stepping, pass_order → stored → pipeline
 
 Two representations, both plain data: the graph of index equations (mathematics/graph.py), and the loops (kernels/loops.py).
 """

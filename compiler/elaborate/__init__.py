@@ -12,12 +12,33 @@ Read in this order:
     declare, resolve             declarations and bodies
     build, cycles, emit, ranges  terms to graph: names, batch, recurrences, families, proofs of ranges
     settings, optimizer          data and train sections, optimizers
+    elaborated, numbers          the result, and numbers in its settings
     codes, report, messages      the wording of mistakes
 """
 
-from .network import Network, elaborate, elaborate_text
-from .optimizer import instantiate_optimizer, leaves_weights, optimizer_numbers, optimizer_rates
-from .train_settings import StepSettings, step_settings
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .elaborated import Network
+    from .network import elaborate, elaborate_text
+    from .optimizer import instantiate_optimizer, leaves_weights, optimizer_numbers, optimizer_rates
+    from .train_settings import StepSettings, step_settings
+
+#: Imported when first asked for: a network that is kept on disk is used without.
+_HOMES = {
+    "Network": ".elaborated",
+    "StepSettings": ".train_settings",
+    "elaborate": ".network",
+    "elaborate_text": ".network",
+    "instantiate_optimizer": ".optimizer",
+    "leaves_weights": ".optimizer",
+    "optimizer_numbers": ".optimizer",
+    "optimizer_rates": ".optimizer",
+    "step_settings": ".train_settings",
+}
 
 __all__ = [
     "Network",
@@ -30,3 +51,11 @@ __all__ = [
     "optimizer_rates",
     "step_settings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value

@@ -7,10 +7,9 @@ In: a path or a text, and settings.  Out: `Network`; DiagnosticError with all er
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,70 +21,22 @@ from ..source import NOWHERE, Diagnostic, DiagnosticError, Note, Source
 from .build import build
 from .context import Context, Positions
 from .declare import heading, is_extent
+from .elaborated import Network
 from .modules import DEFINITIONS, Modules, prelude
 from .optimizer import check_optimizer
 from .report import Reporter
 from .resolve import Resolver
-from .scope import OptimizerBinding, Scope
+from .scope import Scope
 from .search_settings import check_search
 from .settings import TRAIN_KEYS, apply_data_settings, apply_settings, check_sections, optimizer_arguments
 from .tables import read_text
 from .targets import Instance, Site, Slot, Unit
-from .terms import POISON, contains_poison
+from .terms import POISON
 from .train_settings import check_step_settings
 from .weights import mentions
 
 #: Python's limit on nested calls; expressions are limited to less (state.LEVEL_LIMIT), a few calls a level.
 _CALLS = 6000
-
-
-@dataclass
-class Network:
-    """One elaborated file.
-
-    graph        its index equations (see graph.py)
-    module       the main file's tree, settings of `train` put in
-    parameters   the value of every param
-    data, train, search
-                 the sections, or None
-    sources      every file that was read, the main file first
-    warnings     what is odd but right
-    """
-
-    graph: Graph
-    module: syntax.Module
-    parameters: dict[str, int | float | str] = field(default_factory=dict)
-    data: syntax.DataDeclaration | None = None
-    train: syntax.TrainDeclaration | None = None
-    sources: tuple[Source, ...] = ()
-    warnings: tuple[Diagnostic, ...] = ()
-    scope: Scope | None = None
-    search: syntax.SearchDeclaration | None = None
-
-    @functools.cached_property
-    def optimizers(self) -> dict[str, syntax.OptimizerDeclaration]:
-        """Every optimizer in reach, by name: those of the file, of its imports, of the prelude."""
-        found: dict[str, syntax.OptimizerDeclaration] = {}
-        scope = self.scope or prelude()
-        for name in scope.all_names():
-            binding = scope.find(name)
-            if isinstance(binding, OptimizerBinding):
-                found[name] = binding.declaration
-        return found
-
-    def evaluate_number(self, expression: syntax.Expression) -> int | float:
-        """The value of an expression over numbers, params and scalar functions. Raises DiagnosticError."""
-        reporter = Reporter()
-        resolver = Resolver(reporter)
-        instance = Instance(scope=self.scope or prelude())
-        site = Site("", instance)
-        ctx = Context(instance.scope, site, Positions([], purpose="a setting"), instance)
-        value = resolver.static_value(expression, ctx)
-        if not contains_poison(value) and (not isinstance(value, Constant) or value.type == "boolean"):
-            reporter.error("E308", "a number is needed here, known when compiled", expression.span)
-        reporter.finish()
-        assert isinstance(value, Constant)
-        return value.value
 
 
 def elaborate(path: str | Path, settings: Mapping[str, str] | None = None) -> Network:

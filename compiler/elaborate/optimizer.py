@@ -36,7 +36,7 @@ from .terms import Access, Index, Reduce, contains_poison, is_poison, to_real
 from .train_settings import StepSettings, updates_weights
 
 if TYPE_CHECKING:
-    from .network import Network
+    from .elaborated import Network
 
 
 def instantiate_optimizer(network: Network, graph: Graph, call: syntax.Call) -> None:
@@ -83,6 +83,17 @@ def optimizer_numbers(network: Network, call: syntax.Call) -> dict[str, float]:
             reporter.error("E308", message, call.span)
     reporter.finish([network.module.path])
     return {n: float(v.value) for n, v in (names or {}).items() if isinstance(v, Constant)}
+
+
+def optimizers_in_reach(network: Network) -> dict[str, syntax.OptimizerDeclaration]:
+    """Every optimizer by name: those of the file, of its imports, of the prelude."""
+    found: dict[str, syntax.OptimizerDeclaration] = {}
+    scope = network.scope or prelude()
+    for name in scope.all_names():
+        binding = scope.find(name)
+        if isinstance(binding, OptimizerBinding):
+            found[name] = binding.declaration
+    return found
 
 
 def leaves_weights(network: Network, call: syntax.Call) -> bool:

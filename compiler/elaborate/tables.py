@@ -8,6 +8,10 @@ Files are read only inside the folder of the file that names them.
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +24,20 @@ from ..source import NOWHERE, Diagnostic, DiagnosticError, Note, Source, Span, d
 FILE_LIMIT = 256 * 1024 * 1024
 #: Entries of an inline table.
 ENTRY_LIMIT = 5_000_000
+
+
+_files_read: ContextVar[dict[str, bytes] | None] = ContextVar("files read", default=None)
+
+
+@contextlib.contextmanager
+def noting_files() -> Iterator[dict[str, bytes]]:
+    """Path → contents of every file that is read meanwhile: what the result depends on."""
+    files: dict[str, bytes] = {}
+    token = _files_read.set(files)
+    try:
+        yield files
+    finally:
+        _files_read.reset(token)
 
 
 @dataclass(eq=False)
@@ -79,7 +97,10 @@ def read_text(path: Path, shown: str, span: Span, limit: int) -> str:
         if size > limit:
             message = f"'{shown}' has {size:,} bytes; {limit:,} are the limit"
             raise DiagnosticError([Diagnostic("E405", message, span)])
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        if (files := _files_read.get()) is not None:
+            files[os.path.abspath(path)] = content
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DiagnosticError([Diagnostic("E401", f"'{shown}' is not a text in UTF-8", span)]) from None
     except OSError as problem:

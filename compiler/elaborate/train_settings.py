@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .. import syntax
 from ..mathematics.expression import Axis, Constant, Expression, Load, integer, real
-from ..mathematics.graph import Array, Family, Graph, Initializer
+from ..mathematics.graph import RATE_SCALE, Array, Family, Graph, Initializer
 from ..mathematics.walks import postorder
 from ..source import Span, did_you_mean
 from .context import Context, Positions, index_name
@@ -30,10 +30,7 @@ from .targets import Instance, Site, Slot, Unit
 from .terms import Access, Index, contains_poison, to_real
 
 if TYPE_CHECKING:
-    from .network import Network
-
-#: The factor of the rate that `reduce rate(…)` lowers: an array of the training, which the runtime writes.
-RATE_SCALE = "rate scale"
+    from .elaborated import Network
 
 #: Keys whose values are calls: the calls that each understands, with their parameters and defaults.
 _FORMS: dict[str, dict[str, dict[str, float | None]]] = {

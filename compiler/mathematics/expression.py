@@ -107,6 +107,11 @@ def new_axis(name: str, extent: int) -> Axis:
     return Axis(name, extent, next(_serials))
 
 
+def fresh_serials(count: int) -> list[int]:
+    """Serial numbers that no axis has, in increasing order."""
+    return [next(_serials) for _ in range(count)]
+
+
 class _Hashed(Expression):
     """Nodes with children keep their hash, so that comparing and memoising large shared trees stays cheap."""
 

@@ -38,6 +38,11 @@ REDUCTIONS = ("sum", "product", "max", "min", "argmax", "argmin")
 #: the seed of random draws, the place of the minibatch's first sample among all of them. (No name of a file has a space.)
 CLOCKS = ("step", "epoch", "batch_size", "training", "random seed", "first sample")
 
+#: States without axes that the runtime knows by name: the factor of the rate that `reduce rate(…)` lowers, which it writes;
+#: Σ Ω(w) of the weights before the step, for an optimizer that compares values of J, which it reads.
+RATE_SCALE = "rate scale"
+PENALTY = "penalty value"
+
 
 @dataclass(frozen=True)
 class Table:

@@ -25,12 +25,9 @@ from dataclasses import replace
 
 from ..elaborate.train_settings import Penalty, Rule, StepSettings
 from ..mathematics.expression import Axis, Expression, Load, apply, new_axis, real, select
-from ..mathematics.graph import Array, Family, Graph, Initializer, Reduction
+from ..mathematics.graph import PENALTY, Array, Family, Graph, Initializer, Reduction
 from ..mathematics.walks import axes_in, substitute
 from .gradient import differentiate
-
-#: A state without axes: Σ Ω(w) of the weights before the step, for an optimizer that compares values of J.
-PENALTY = "penalty value"
 
 
 def regularise(settings: StepSettings, *, valued: bool = False) -> Graph:
@@ -250,4 +247,4 @@ def _sum(graph: Graph, wish: str, weight: str, axes: tuple[Axis, ...], term: Exp
     )
 
 
-__all__ = ["PENALTY", "constrain", "regularise"]
+__all__ = ["constrain", "regularise"]

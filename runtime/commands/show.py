@@ -25,7 +25,7 @@ class _ShowCommand(click.Command):
     """Its help lists the stages, which the compiler's own list of passes tells."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from ...compiler.pipeline import PASSES
+        from ...compiler.pass_order import PASSES
 
         rows = [("syntax", "the tree of the file"), ("graph", "the elaborated equations")]
         rows += [(step.name, step.description) for step in PASSES]
@@ -93,7 +93,8 @@ def _picture(network: Network) -> str:
 
 
 def _stage(network: Network, stage: str, precision: str) -> str:
-    from ...compiler.pipeline import STAGES, lower_network, run_passes
+    from ...compiler.pass_order import STAGES, run_passes
+    from ...compiler.pipeline import lower_network
     from ...compiler.printing.listing import text
     from ...compiler.source import did_you_mean
     from ..training.settings import read_plan

@@ -41,7 +41,8 @@ class Inside:
     ):
         from ...compiler.machine.machine_code import compile_program
         from ...compiler.machine.native import host_target
-        from ...compiler.pipeline import Compiled, run_passes
+        from ...compiler.pass_order import run_passes
+        from ...compiler.pipeline import Compiled
         from ...compiler.schedule.schedule import lower
 
         graph = elaborated.graph

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...compiler.elaborate.train_settings import RATE_SCALE
+from ...compiler.mathematics.graph import RATE_SCALE
 from ...compiler.source import Diagnostic, DiagnosticError, render
 from ..arrays import count_samples
 from ..data.augmentation import Augmentation

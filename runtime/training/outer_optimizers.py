@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ...compiler.passes.regularise import PENALTY
+from ...compiler.mathematics.graph import PENALTY
 from ..errors import InputError
 from ..execution import Execution, Totals
 from .interrupt import Interrupt
@@ -186,12 +186,12 @@ BUILT_IN: dict[str, Callable[..., OuterOptimizer]] = {"line_search": LineSearch,
 
 def outer_optimizer(network: Network, call: Call, given: OuterOptimizer | None) -> Outer | None:
     """What changes the weights from outside; None where the optimizer is all equations. Raises InputError."""
-    from ...compiler.elaborate import leaves_weights, optimizer_numbers
-
     if given is not None:
         return Outer(given)
-    if not leaves_weights(network, call):
+    if not network.leaves_weights(call):
         return None
+    from ...compiler.elaborate import optimizer_numbers
+
     if call.function not in BUILT_IN:
         raise InputError(f"the optimizer '{call.function}' is an object: net.train(optimizer=…)")
     return Outer(BUILT_IN[call.function](**optimizer_numbers(network, call)))

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...compiler import syntax
-from ...compiler.elaborate import leaves_weights
 from ...compiler.source import did_you_mean
 from ..data.sources import fail
 
@@ -115,9 +114,9 @@ def read_plan(network: Network) -> TrainingPlan:
             case "reduce":
                 plan[key] = _reduce(value, network)
     optimizer = plan.get("optimizer", DEFAULT_OPTIMIZER)
-    if "batch" not in plan and leaves_weights(network, optimizer):
+    if "batch" not in plan and network.leaves_weights(optimizer):
         plan["batch"] = None
-    if optimizer.function == "lbfgs" and plan["batch"] is not None and leaves_weights(network, optimizer):
+    if optimizer.function == "lbfgs" and plan["batch"] is not None and network.leaves_weights(optimizer):
         place = next(e.span for e in network.train.entries if e.key == "batch")  # type: ignore[union-attr]
         raise fail(
             "E706", "lbfgs compares values of the loss over all samples", place, help="write batch all"

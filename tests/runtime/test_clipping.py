@@ -8,7 +8,7 @@ import dln
 import numpy as np
 import pytest
 from dln.compiler.mathematics.graph import verify
-from dln.compiler.pipeline import run_passes
+from dln.compiler.pass_order import run_passes
 from dln.tests.runtime.small_regression import (
     Arrays,
     adding,

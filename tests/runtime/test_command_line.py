@@ -337,7 +337,7 @@ def test_show(folder, capsys):
     assert "∂E/∂hidden.w" in capsys.readouterr().out
     assert run(["show", "tiny.dln", "--gradient", "--latex"]) == 0
     assert r"\frac{\partial" in capsys.readouterr().out
-    from dln.compiler.pipeline import STAGES
+    from dln.compiler.pass_order import STAGES
 
     for stage in STAGES:
         assert run(["show", "tiny.dln", "--stage", stage]) == 0

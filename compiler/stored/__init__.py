@@ -1,0 +1,12 @@
+"""Networks and programs on disk, so that a file which was compiled before is ready at once.
+
+In: what the front end and the schedule made.  Out: the same in a later process, decoded as far as it is asked for.
+
+    plain       objects as plain data, and back
+    graphs      graphs whose equations are decoded when somebody reads them
+    networks    elaborated files, found by their texts; compiled programs, found by network and options
+
+Only plain data is written (numbers, texts, tuples, the bytes of arrays), by `marshal`, as Python writes its own compiled files:
+what is read makes objects of the classes named in plain.py and nothing else. The entries are as safe as the folder that they lie
+in, which cache.py sees to: beside them lies the machine code.
+"""

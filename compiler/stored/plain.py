@@ -1,0 +1,234 @@
+"""Objects as plain data that `marshal` writes, and back.
+
+In: numbers, texts, tuples, lists, dictionaries, sets, arrays, expressions, and dataclasses of the modules below.  Out: tuples.
+
+    encoder = Encoder()
+    plain = encoder.encode(graph.families["h"])
+    Decoder(encoder.sources(), encoder.axes()).decode(plain)      # an equal family
+
+Expressions are written as lists of nodes, operands first, so that their depth does not matter and shared parts stay shared. Axes
+are numbered anew when they are read: the serial numbers of another process mean nothing in this one, but their order is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..mathematics.expression import (
+    BATCH,
+    Apply,
+    Axis,
+    Constant,
+    Expression,
+    Load,
+    Lookup,
+    fresh_serials,
+)
+from ..source import NOWHERE, Source, Span
+
+#: Modules whose dataclasses may be written, by the name that stands in the data.
+_MODULES = {
+    "source": "..source",
+    "syntax": "..syntax",
+    "graph": "..mathematics.graph",
+    "program": "..kernels.program",
+}
+_PRELUDE = "<prelude>/"
+# Kinds of encoded things: the first entry of every tuple.
+_TUPLE, _LIST, _DICT, _SET, _ARRAY, _EXPRESSION, _OBJECT, _SPAN, _SOURCE = range(9)
+_CONSTANT, _AXIS, _LOAD, _LOOKUP, _APPLY = range(5)
+
+
+class CannotStore(TypeError):
+    """An object that has no plain form."""
+
+
+@cache
+def _class_named(name: str) -> tuple[type, tuple[str, ...]]:
+    """The class `module.Class`, and the names of its fields."""
+    module, _, class_name = name.partition(".")
+    found = getattr(importlib.import_module(_MODULES[module], __package__), class_name)
+    return found, tuple(f.name for f in dataclasses.fields(found) if f.init)
+
+
+def _name_of_class(kind: Any) -> tuple[str, tuple[str, ...]]:
+    short = kind.__module__.rsplit(".", 1)[-1]
+    name = f"{short}.{kind.__name__}"
+    if short not in _MODULES or not dataclasses.is_dataclass(kind) or _class_named(name)[0] is not kind:
+        raise CannotStore(f"{kind.__module__}.{kind.__name__}")
+    return name, _class_named(name)[1]
+
+
+class Encoder:
+    """Objects to plain data; axes and sources are collected for all that one encoder writes."""
+
+    def __init__(self) -> None:
+        self._axes: dict[int, Axis] = {BATCH.serial: BATCH}
+        self._sources: dict[int, tuple[int, Source]] = {}
+
+    def axes(self) -> list[int]:
+        """The serial numbers of the axes that were written."""
+        return sorted(self._axes)
+
+    def sources(self) -> list[tuple[str, str]]:
+        """Path and text of the sources that were written; of the prelude's the path alone."""
+        found = (source for _, source in self._sources.values())
+        return [(s.path, "" if s.path.startswith(_PRELUDE) else s.text) for s in found]
+
+    def encode(self, value: Any) -> Any:
+        """Raises CannotStore."""
+        if value is None or type(value) in (bool, int, float, str, bytes):
+            return value
+        if isinstance(value, tuple):
+            return (_TUPLE, *map(self.encode, value))
+        if isinstance(value, list):
+            return (_LIST, *map(self.encode, value))
+        if isinstance(value, dict):
+            return (_DICT, *[self.encode(part) for item in value.items() for part in item])
+        if isinstance(value, frozenset):
+            return (_SET, *map(self.encode, sorted(value)))
+        if isinstance(value, np.ndarray):
+            return (_ARRAY, value.dtype.str, value.shape, value.tobytes())
+        if isinstance(value, Expression):
+            return (_EXPRESSION, *self._nodes(value))
+        if isinstance(value, Span):
+            if value.source is NOWHERE.source:
+                return (_SPAN,)
+            return (_SPAN, self._source(value.source), value.start, value.end)
+        if isinstance(value, Source):
+            return (_SOURCE, self._source(value))
+        name, fields = _name_of_class(type(value))
+        return (_OBJECT, name, *[self.encode(getattr(value, f)) for f in fields])
+
+    def _source(self, source: Source) -> int:
+        return self._sources.setdefault(id(source), (len(self._sources), source))[0]
+
+    def _nodes(self, root: Expression) -> list[tuple[Any, ...]]:
+        """The nodes of an expression, each after its operands, which it names by their places in the list."""
+        places: dict[int, int] = {}
+        nodes: list[tuple[Any, ...]] = []
+        stack: list[tuple[Expression, bool]] = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            if id(node) in places:
+                continue
+            if not ready and node.children:
+                stack.append((node, True))
+                stack.extend((child, False) for child in reversed(node.children))
+                continue
+            operands = tuple(places[id(child)] for child in node.children)
+            places[id(node)] = len(nodes)
+            nodes.append(self._node(node, operands))
+        return nodes
+
+    def _node(self, node: Expression, operands: tuple[int, ...]) -> tuple[Any, ...]:
+        match node:
+            case Constant():
+                return (_CONSTANT, node.value, node.type)
+            case Axis():
+                self._axes[node.serial] = node
+                return (_AXIS, node.name, node.extent, node.serial)
+            case Load():
+                return (_LOAD, node.array, operands, node.type)
+            case Lookup():
+                return (_LOOKUP, node.table, operands, node.type)
+            case Apply():
+                return (_APPLY, node.function, operands, node.type)
+        raise CannotStore(type(node).__name__)
+
+
+class Decoder:
+    """Plain data to objects. What one decoder reads at several times shares its axes and sources."""
+
+    def __init__(self, sources: list[tuple[str, str]], axes: list[int]) -> None:
+        self._written = sources
+        self._sources: dict[int, Source] = {}
+        own = [serial for serial in axes if serial != BATCH.serial]
+        self._serials = dict(zip(own, fresh_serials(len(own)), strict=True))
+        self._axes: dict[int, Axis] = {BATCH.serial: BATCH}
+
+    def decode(self, plain: Any) -> Any:
+        if type(plain) is not tuple:
+            return plain
+        return _DECODERS[plain[0]](self, plain)
+
+    def _tuple(self, plain: tuple[Any, ...]) -> Any:
+        return tuple([self.decode(part) for part in plain[1:]])
+
+    def _list(self, plain: tuple[Any, ...]) -> Any:
+        return [self.decode(part) for part in plain[1:]]
+
+    def _dict(self, plain: tuple[Any, ...]) -> Any:
+        parts = [self.decode(part) for part in plain[1:]]
+        return dict(zip(parts[::2], parts[1::2], strict=True))
+
+    def _set(self, plain: tuple[Any, ...]) -> Any:
+        return frozenset(map(self.decode, plain[1:]))
+
+    def _array(self, plain: tuple[Any, ...]) -> Any:
+        _, kind, shape, content = plain
+        return np.frombuffer(content, kind).reshape(shape)
+
+    def _expression(self, plain: tuple[Any, ...]) -> Any:
+        nodes: list[Expression] = []
+        for kind, first, second, third in map(_four, plain[1:]):
+            if kind == _CONSTANT:
+                nodes.append(Constant(first, second))
+            elif kind == _AXIS:
+                nodes.append(self._axis(first, second, third))
+            else:
+                operands = tuple([nodes[n] for n in second])
+                made: Any = Load if kind == _LOAD else Apply if kind == _APPLY else Lookup
+                nodes.append(made(first, operands, third))
+        return nodes[-1]
+
+    def _axis(self, name: str, extent: int | None, serial: int) -> Axis:
+        axis = self._axes.get(serial)
+        if axis is None:
+            axis = self._axes[serial] = Axis(name, extent, self._serials[serial])
+        return axis
+
+    def _object(self, plain: tuple[Any, ...]) -> Any:
+        kind, fields = _class_named(plain[1])
+        made: Any = object.__new__(kind)
+        made.__dict__.update(zip(fields, map(self.decode, plain[2:]), strict=True))
+        return made
+
+    def _span(self, plain: tuple[Any, ...]) -> Any:
+        return Span(self._source_at(plain[1]), plain[2], plain[3]) if len(plain) > 1 else NOWHERE
+
+    def _source(self, plain: tuple[Any, ...]) -> Any:
+        return self._source_at(plain[1])
+
+    def _source_at(self, place: int) -> Source:
+        if place not in self._sources:
+            path, text = self._written[place]
+            if path.startswith(_PRELUDE):
+                folder = Path(__file__).resolve().parents[2] / "grammar" / "prelude"
+                text = (folder / path.removeprefix(_PRELUDE)).read_text(encoding="utf-8")
+            self._sources[place] = Source(path, text)
+        return self._sources[place]
+
+
+def _four(node: tuple[Any, ...]) -> tuple[Any, Any, Any, Any]:
+    return node if len(node) == 4 else (*node, None)  # type: ignore[return-value]
+
+
+_DECODERS: tuple[Callable[[Decoder, tuple[Any, ...]], Any], ...] = (
+    Decoder._tuple,
+    Decoder._list,
+    Decoder._dict,
+    Decoder._set,
+    Decoder._array,
+    Decoder._expression,
+    Decoder._object,
+    Decoder._span,
+    Decoder._source,
+)
