@@ -54,6 +54,21 @@ class Memory:
         """Copies of arrays as they are now."""
         return {name: self.view(name).copy() for name in names}
 
+    def covering(self, names: Iterable[str]) -> list[np.ndarray]:
+        """Live views that cover these arrays of real numbers, as few as can be, with whatever padding lies between them.
+
+        What is asked of all weights at once is asked of one long array instead of many short ones.
+        """
+        ranges: list[tuple[int, int, str]] = []
+        for name in sorted(names, key=lambda name: self.program.placements[name].offset):
+            place = self.program.placements[name]
+            last = sum((n - 1) * s for n, s in zip(place.shape, place.strides, strict=True))
+            begin, end = place.offset, place.offset + last + np.dtype(place.data_type).itemsize
+            if ranges and begin - ranges[-1][1] < ALIGNMENT and ranges[-1][2] == place.data_type:
+                begin = ranges.pop()[0]
+            ranges.append((begin, end, place.data_type))
+        return [self.block[begin:end].view(kind) for begin, end, kind in ranges]
+
     def put_back(self, snapshot: Mapping[str, np.ndarray]) -> None:
         """Write copies back."""
         for name, values in snapshot.items():

@@ -3,10 +3,11 @@
 In: an elaborated network, which families are asked for.  Out: `Inside`.
 
     inside = Inside(elaborated, capacity=32, families=lambda family: family.role == "gradient")
-    inside.compute(weights, arrays, 0, 32)
+    inside.compute(arrays, 0, 32, weights=weights)
     inside.value("∂hidden")                          array[32, 128]
 
 Fusing equations saves memory by not keeping what lies between them; here each one is an output of the network, and is kept.
+Nothing is updated: the next values of weights and states are families like any other.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 
 
 class Inside:
-    """`optimizer` None: without updates; `gradient` False: without derivatives either."""
+    """One minibatch of a network, looked into.
+
+    families   which of its equations are kept
+    optimizer  None: without the next values of the weights; `gradient` False: without derivatives either
+
+    kept       the names of these families;  updates: weight or state → family that is its next value
+    """
 
     def __init__(
         self,
@@ -49,8 +56,9 @@ class Inside:
         for _, after in run_passes(elaborated, gradient=gradient, optimizer=optimizer):
             graph = after
         self.kept = [family.name for family in graph.families.values() if families(family)]
+        self.updates = graph.updates
         # The routine 'forward' computes the outputs, whatever they are.
-        self.graph = graph.copy(outputs=tuple(self.kept))
+        self.graph = graph.copy(outputs=tuple(self.kept), updates={})
         target = host_target()
         program = lower(self.graph, capacity=capacity, precision=precision, target=target)
         code = compile_program(program, target)
@@ -66,6 +74,7 @@ class Inside:
         *,
         weights: Mapping[str, np.ndarray],
         step: int = 0,
+        seed: int = 0,
         epoch: int = 0,
         training: bool = False,
         order: np.ndarray | None = None,
@@ -74,7 +83,7 @@ class Inside:
         """All values for one minibatch, samples start … stop − 1. Weights and states that are not given stay as they are."""
         held = self.execution.program.placements
         self.execution.memory.put_back({name: value for name, value in weights.items() if name in held})
-        self.execution.step = step
+        self.execution.step, self.execution.seed = step, seed
         self.count = stop - start
         self.execution.run(
             "forward", arrays, start, stop, order=order, batch=batch, epoch=epoch, training=training

@@ -3,10 +3,10 @@
 In: the minibatch in which the loss or a weight is no longer finite, and the weights before it.
 Out: a message about the family, with its line.
 
-    error[E801]: 'p' became −∞ here, in epoch 3, step 1207
+    digits.dln:5:7: error[E801]: 'p'[0] became −∞ in epoch 3, step 1207 for row 17 of the training part
        5 | layer p[2] = log(dense(h))
-         |              ^^^^^^^^^^^^^ p[0] of sample 17
-    help: what it is computed from is finite: 'p.y' is 0 there
+         |       ^ −∞ first arose here
+    help: its arguments are finite: 'p.y'[0] is 0
 
 The equations of that minibatch are computed once more, each one kept. From the loss, or the update that failed, the search goes
 back along what is not finite, to an equation whose own arguments are all finite.
@@ -19,16 +19,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...compiler.mathematics.expression import Expression, Load
+from ...compiler.mathematics.expression import Axis, Load
 from ...compiler.mathematics.graph import Family, Graph
+from ...compiler.mathematics.static_values import evaluate
 from ...compiler.mathematics.walks import postorder
 from ...compiler.source import Diagnostic, Note, Span
 from .inside import Inside
 
+#: Arguments of an equation that a message lists.
+MOST_ARGUMENTS = 4
+
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Where a training stood: the samples start … stop − 1 of `order`, and the number of the epoch from 0."""
+    """Where a training stood: the samples start … stop − 1 of `order`; epochs and steps done; the seed of random draws."""
 
     arrays: Mapping[str, np.ndarray]
     start: int
@@ -37,20 +41,25 @@ class Minibatch:
     batch: int
     epoch: int
     step: int
+    seed: int
     training: bool
+
+    def row(self, sample: int) -> int:
+        """The place of a sample of the minibatch in the arrays."""
+        return int(self.order[self.start + sample]) if self.order is not None else self.start + sample
 
 
 def first_nonfinite(inside: Inside, weights: Mapping[str, np.ndarray], at: Minibatch) -> Diagnostic | None:
     """The message, or None where everything is finite after all (in another order of rounding, say)."""
     inside.compute(
-        at.arrays, at.start, at.stop, weights=weights, step=at.step, epoch=at.epoch,
+        at.arrays, at.start, at.stop, weights=weights, step=at.step, seed=at.seed, epoch=at.epoch,
         training=at.training, order=at.order, batch=at.batch,
     )  # fmt: skip
     graph = inside.graph
     wrong = {
         name for name in inside.kept if graph.families[name].type == "real" and not _finite(inside, name)
     }
-    last = [graph.loss, *graph.updates.values()] if at.training else [graph.loss]
+    last = [graph.loss, *inside.updates.values()] if at.training else [graph.loss]
     begin = next((name for name in last if name in wrong), None)
     if begin is None:
         return None
@@ -59,7 +68,16 @@ def first_nonfinite(inside: Inside, weights: Mapping[str, np.ndarray], at: Minib
 
 
 def _finite(inside: Inside, name: str) -> bool:
-    return bool(np.isfinite(inside.value(name)).all())
+    return bool(np.isfinite(_value(inside, name)).all())
+
+
+def _value(inside: Inside, name: str) -> np.ndarray:
+    """The values of a family; a next value as it is stored, where it may be too large for the weight's precision."""
+    values = inside.value(name)
+    if inside.graph.families[name].role != "update":
+        return values
+    with np.errstate(over="ignore"):
+        return values.astype(inside.execution.program.float_type)
 
 
 def _origin(graph: Graph, name: str, wrong: set[str]) -> str:
@@ -75,16 +93,15 @@ def _origin(graph: Graph, name: str, wrong: set[str]) -> str:
 
 
 def _message(inside: Inside, family: Family, at: Minibatch) -> Diagnostic:
-    values = inside.value(family.name)
+    values = _value(inside, family.name)
     index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
     value = values[index]
     sample, entry = (index[0], index[1:]) if family.batched else (None, index)
     place = ""
     if sample is not None:
-        row = int(at.order[at.start + sample]) if at.order is not None else at.start + sample
         part = "training" if at.training else "validation"
-        place = f" for row {row} of the {part} part"
-    shown = f"{_title(inside.graph, family)}{_entries(entry)}"
+        place = f" for row {at.row(sample)} of the {part} part"
+    shown = f"{_title(inside, family)}{_entries(entry)}"
     what = "NaN" if value != value else "∞" if value > 0 else "−∞"
     when = (
         f"epoch {at.epoch + 1}, step {at.step + 1}"
@@ -98,16 +115,18 @@ def _message(inside: Inside, family: Family, at: Minibatch) -> Diagnostic:
         span,
         label=f"{what} first arose here",
         notes=tuple(notes),
-        help=_arguments(inside, family, index),
+        help=_arguments(inside, family, index, at),
     )
 
 
-def _title(graph: Graph, family: Family) -> str:
+def _title(inside: Inside, family: Family) -> str:
     """A family in words: the gradient of h, the next value of w."""
+    graph = inside.graph
     if family.role == "gradient":
         return f"the gradient of '{family.of}'"
     if family.role == "update":
-        return f"the next value of '{family.of or family.name}'"
+        updated = next((array for array, name in inside.updates.items() if name == family.name), family.of)
+        return f"the next value of '{updated}'"
     if family.role == "term" and family.of:
         return f"a sum of '{family.of}'"
     return "the loss" if family.name == graph.loss else f"'{family.name}'"
@@ -121,33 +140,57 @@ def _places(graph: Graph, family: Family) -> tuple[Span, list[Note]]:
     """The line of the user's file, and that of the prelude's where the equation stands there."""
     own = family.span
     if not own.source.path.startswith("<prelude>"):
-        return own, []
+        return own, _differentiated(graph, family)
     owner = (family.of or family.name).split(".")[0].removeprefix("∂")
     for name in (owner, graph.loss or ""):
         found = graph.families.get(name) or graph.arrays.get(name)
         if found is not None and not found.span.source.path.startswith("<prelude>"):
-            return found.span, [Note(own, "in this equation of the prelude")]
+            return found.span, [Note(own, "in this line of the prelude")]
     return own, []
 
 
-def _arguments(inside: Inside, family: Family, index: tuple[int, ...]) -> str:
-    """The values that the equation saw, where they are loaded at the very place of the result."""
+def _differentiated(graph: Graph, family: Family) -> list[Note]:
+    """Of a gradient: the equations of the user's file whose derivatives it is made of."""
+    if family.role != "gradient":
+        return []
+    behind = [graph.families[s].of for s in family.sources if s in graph.families]
+    spans = [graph.families[name].span for name in behind if name in graph.families]
+    own = [s for s in dict.fromkeys(spans) if s != family.span and not s.source.path.startswith("<prelude>")]
+    return [Note(span, "it is made of derivatives of this") for span in own[:2]]
+
+
+def _arguments(inside: Inside, family: Family, index: tuple[int, ...], at: Minibatch) -> str:
+    """The values that the equation saw, where their subscripts are known."""
     if family.reduction is not None:
-        largest = [
-            f"'{name}' up to {_largest(inside, name):.3g}"
-            for name in family.sources[:4]
-            if _known(inside, name)
+        shown = [
+            f"'{name}' up to {largest:.3g}"
+            for name in family.sources[:MOST_ARGUMENTS]
+            if (largest := _largest(inside, name, at)) is not None
         ]
-        return f"what is added up is finite: {', '.join(largest)}; it may be too large" if largest else ""
-    seen: list[str] = []
-    at: dict[Expression, int] = dict(zip(family.axes, index, strict=True))
+        of = "a sum" if family.reduction.kind == "sum" else f"a {family.reduction.kind}"
+        return f"it is {of} of what is computed from finite values: {', '.join(shown)}" if shown else ""
+    seen: dict[str, None] = {}
+    axes = dict(zip(family.axes, index, strict=True))
     for node in postorder(family.body):
-        if not isinstance(node, Load) or not _known(inside, node.array) or len(seen) == 4:
-            continue
-        if all(subscript in at for subscript in node.subscripts):
-            place = tuple(at[subscript] for subscript in node.subscripts)
-            seen.append(f"'{node.array}' is {inside.value(node.array)[place]:.6g}")
-    return f"its arguments are finite: {', '.join(dict.fromkeys(seen))}" if seen else ""
+        if isinstance(node, Load) and len(seen) < MOST_ARGUMENTS:
+            seen |= _argument(inside, node, axes, at)
+    return f"its arguments are finite: {', '.join(seen)}" if seen else ""
+
+
+def _argument(inside: Inside, load: Load, axes: dict[Axis, int], at: Minibatch) -> dict[str, None]:
+    """What is loaded, as text; nothing where a subscript is itself data."""
+    if any(isinstance(node, Load) for node in postorder(*load.subscripts)):
+        return {}
+    place = tuple(int(evaluate(inside.graph, s, dict(axes))) for s in load.subscripts)
+    array = inside.graph.arrays.get(load.array)
+    if _known(inside, load.array):
+        value, shown = inside.value(load.array)[place], place
+    elif array is not None and array.kind == "input":
+        value, shown = at.arrays[load.array][(at.row(place[0]), *place[1:])], place
+    else:
+        return {}
+    batched = array.batched if array is not None else inside.graph.families[load.array].batched
+    return {f"'{load.array}'{_entries(shown[1:] if batched else shown)} is {value:.6g}": None}
 
 
 def _known(inside: Inside, name: str) -> bool:
@@ -158,5 +201,11 @@ def _known(inside: Inside, name: str) -> bool:
     )
 
 
-def _largest(inside: Inside, name: str) -> float:
-    return float(np.abs(inside.value(name)).max())
+def _largest(inside: Inside, name: str, at: Minibatch) -> float | None:
+    """The largest magnitude in a family, a weight, or the minibatch's samples of an input."""
+    if _known(inside, name):
+        return float(np.abs(inside.value(name)).max())
+    if name in at.arrays:
+        rows = [at.row(sample) for sample in range(at.stop - at.start)]
+        return float(np.abs(at.arrays[name][rows]).max())
+    return None

@@ -40,17 +40,47 @@ def where_it_arose(
     if bad is None:
         return None
     start, before, step = bad
-    network = execution.compiled.network
-    inside = Inside(
-        network,
+    at = Minibatch(
+        arrays, start, min(count, start + batch), order, batch, epoch - 1, step, execution.seed, training=True
+    )
+    return first_nonfinite(_inside(execution, plan, batch), before, at)
+
+
+def where_objective_broke(
+    execution: Execution,
+    plan: TrainingPlan,
+    state: TrainingState,
+    arrays: Mapping[str, np.ndarray],
+    order: np.ndarray | None,
+    epoch: int,
+    count: int,
+) -> Diagnostic | None:
+    """The same where an optimizer of Python or a line search changes the weights: the loss of every minibatch at the weights
+    as they are, or as they were when the epoch began where it has already spoiled them."""
+    batch, memory = plan.batch or count, execution.memory
+    weights = memory.copy_of(execution.kept)
+    if not all(np.isfinite(weights[name]).all() for name in weights):
+        weights = state.current
+    inside = _inside(execution, plan, batch)
+    for start in range(0, count, batch):
+        stop = min(count, start + batch)
+        at = Minibatch(
+            arrays, start, stop, order, batch, epoch - 1, state.step, execution.seed, training=True
+        )
+        if (found := first_nonfinite(inside, weights, at)) is not None:
+            return found
+    return None
+
+
+def _inside(execution: Execution, plan: TrainingPlan, batch: int) -> Inside:
+    compiled = execution.compiled
+    return Inside(
+        compiled.network,
         batch,
-        precision=execution.compiled.precision,
+        precision=compiled.precision,
         threads=execution.threads,
         optimizer=plan.optimizer,
     )
-    stop = min(count, start + batch)
-    at = Minibatch(arrays, start, stop, order, batch, epoch - 1, step, training=True)
-    return first_nonfinite(inside, before, at)
 
 
 def where_validation_broke(
@@ -63,7 +93,9 @@ def where_validation_broke(
     count = count_samples(arrays)
     for start in range(0, count, capacity):
         stop = min(count, start + capacity)
-        at = Minibatch(arrays, start, stop, None, capacity, epoch - 1, execution.step, training=False)
+        at = Minibatch(
+            arrays, start, stop, None, capacity, epoch - 1, execution.step, execution.seed, training=False
+        )
         if (found := first_nonfinite(inside, weights, at)) is not None:
             return found
     return None

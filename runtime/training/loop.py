@@ -29,6 +29,7 @@ from ..execution import Execution, Totals
 from ..initialize import generator
 from ..memory import Snapshot
 from .averaging import Averages
+from .finite_watch import FiniteWatch
 from .history import Figures, History, Record
 from .interrupt import Interrupt
 from .outer_optimizers import Outer
@@ -113,9 +114,7 @@ class Training:
         self.traces = traces
         self.averages = Averages(execution)
         self.plateau = PlateauWatch(plan.reduce) if plan.reduce is not None else None
-        self.weights = [
-            a.name for a in execution.compiled.graph.weights if a.name in execution.program.placements
-        ]
+        self.watch = FiniteWatch(execution)
         if plan.patience is not None and validation is None:
             raise InputError(
                 "stop early(…) watches the validation part, and there is none;"
@@ -207,9 +206,9 @@ class Training:
             self._keep_midway(totals)
             return None
         spent = time.perf_counter() - begun
-        for name in self.weights:
-            if not np.isfinite(execution.memory.view(name)).all():
-                self._diverged(epoch, f"the weight '{name}' became NaN or infinite")
+        if (name := self.watch.broken()) is not None:
+            kind = execution.compiled.graph.arrays[name].kind
+            self._diverged(epoch, f"the {kind} '{name}' became NaN or infinite")
         record = Record(epoch, execution.step, execution.figures(totals.mean()))
         if self.validation is not None:
             with self.averages.in_place():
@@ -229,17 +228,13 @@ class Training:
 
     def _keep_midway(self, totals: Totals) -> None:
         """Note the state in the middle of an epoch, and keep it; outer optimizers have no state that could be noted."""
-        if self.outer is not None or not self._finite():
+        if self.outer is not None or self.watch.broken() is not None:
             return
         state = self.state
         state.current = self.execution.memory.copy_of(self.execution.kept)
         state.done, state.sums, state.step = int(totals.count), totals.sums.copy(), self.execution.step
         if self.keeper is not None:
             self.keeper.keep(state)
-
-    def _finite(self) -> bool:
-        """Whether everything that the next step starts from is finite."""
-        return all(np.isfinite(self.execution.memory.view(name)).all() for name in self.execution.kept)
 
     def _train_arrays(self, epoch: int) -> Arrays:
         if self.augmentation is None:
@@ -310,9 +305,9 @@ class Training:
 
     def _origin(self, epoch: int, part: str) -> Diagnostic | None:
         """The equation in which it began, if that can be found; whatever hinders the search, it is not what went wrong."""
-        from ..diagnosis.replay import where_it_arose, where_validation_broke
+        from ..diagnosis.replay import where_it_arose, where_objective_broke, where_validation_broke
 
-        if not self.traces or (self.outer is not None and part == "train"):
+        if not self.traces:
             return None
         try:
             if part == "validation":
@@ -320,7 +315,8 @@ class Training:
                 with self.averages.in_place():
                     return where_validation_broke(self.execution, self.validation, epoch)
             arrays, order = self._train_arrays(epoch), self._order(epoch)
-            return where_it_arose(
+            where = where_it_arose if self.outer is None else where_objective_broke
+            return where(
                 self.execution, self.plan, self.state, arrays, order, epoch, self._samples_of_epoch()
             )
         except (MemoryError, NotImplementedError, RunError, DiagnosticError):

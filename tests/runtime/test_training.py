@@ -31,6 +31,9 @@ class Memory:
     def copy_of(self, names):
         return {name: self.arrays[name].copy() for name in names}
 
+    def covering(self, names):
+        return [self.arrays[name] for name in names]
+
     def put_back(self, snapshot):
         for name, values in snapshot.items():
             self.arrays[name][...] = values
@@ -93,7 +96,14 @@ def training(execution, validation=True, state=None, on_epoch=None, **plan):
     chosen = TrainingPlan(**({"epochs": 8} | plan))
     part = data if validation else None
     return Training(
-        execution, chosen, data, part, evaluate=execution.evaluate, state=state, on_epoch=on_epoch
+        execution,
+        chosen,
+        data,
+        part,
+        evaluate=execution.evaluate,
+        state=state,
+        on_epoch=on_epoch,
+        traces=False,
     )
 
 
