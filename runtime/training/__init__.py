@@ -4,6 +4,6 @@ settings                            the section, read into plain values
 loop                                epochs of minibatches, validation, early stopping, interruption, divergence
 finite_watch                        whether the weights are still finite
 averaging, plateau, retraining      averages of iterates; a rate that falls when nothing improves; training again
-outer_optimizers                    line search, L-BFGS, and optimizers of Python
+newton, outer_optimizers            Newton's method; line search, L-BFGS, and optimizers of Python
 history, snapshots, interrupt       what is kept of it; Ctrl-C
 """

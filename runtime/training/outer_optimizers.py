@@ -1,4 +1,4 @@
-"""Optimizers that change the weights from outside of the compiled step: line search, L-BFGS, and objects of Python.
+"""Optimizers that change the weights from outside of the compiled step: line search, L-BFGS, Newton, objects of Python.
 
 In: a class with the one method of `OuterOptimizer`.  Out: trained weights.
 
@@ -25,6 +25,7 @@ from ...compiler.mathematics.graph import PENALTY
 from ..errors import InputError
 from ..execution import Execution, Totals
 from .interrupt import Interrupt
+from .newton import Newton
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network
@@ -181,7 +182,11 @@ class LimitedMemoryBfgs:
         return bool(result.nit < self.iterations)
 
 
-BUILT_IN: dict[str, Callable[..., OuterOptimizer]] = {"line_search": LineSearch, "lbfgs": LimitedMemoryBfgs}
+BUILT_IN: dict[str, Callable[..., OuterOptimizer]] = {
+    "line_search": LineSearch,
+    "lbfgs": LimitedMemoryBfgs,
+    "newton": Newton,
+}
 
 
 def outer_optimizer(network: Network, call: Call, given: OuterOptimizer | None) -> Outer | None:
