@@ -3,7 +3,7 @@
 Data walks through these rooms in this order; a room imports only rooms above it, and the docstring of a room lists what
 stands in it in the same way (tests/test_import_direction.py).
 
-    text        source → syntax → parsing → parse
+    text        record → source → syntax → parsing → parse
     equations   mathematics → elaborate
     graphs      passes
     print       printing

@@ -16,12 +16,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
+from .record import record
 
-@dataclass(frozen=True)
+
+@record
 class Source:
     """One file's text. `path` is what messages show."""
 
@@ -77,7 +79,7 @@ class Source:
         return Span(self, start, end)
 
 
-@dataclass(frozen=True)
+@record
 class Span:
     """A half-open range [start, end) of characters of a source."""
 
@@ -109,7 +111,7 @@ class Span:
 NOWHERE = Span(Source("<built in>", ""), 0, 0)
 
 
-@dataclass(frozen=True)
+@record
 class Note:
     """A second place that a diagnostic points at: the other of two facts that disagree."""
 
@@ -117,7 +119,7 @@ class Note:
     message: str
 
 
-@dataclass(frozen=True)
+@record
 class Diagnostic:
     """One message: a code (E… error, W… warning), what is wrong in concrete numbers, where, and one way to mend it.
 
@@ -177,7 +179,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 _WIDEST = 160  # columns of a source line that are shown; a longer one is cut around its marks
 
 
-@dataclass(frozen=True)
+@record
 class _Mark:
     """One underlined range on a line: columns [start, end) counted from 0, the sign, and the label."""
 

@@ -10,44 +10,45 @@ Spans take no part in equality, so that two trees compare by what they say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from .record import record
 from .source import NOWHERE, Span
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Node:
-    span: Span = field(default=NOWHERE, compare=False, repr=False)
+    span: Span = field(default=NOWHERE, compare=False, repr=False, kw_only=True)
 
 
 # ---------------------------------------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True)
+@record
 class Number(Node):
     """`3`, `1e-3`, `70%` (0.7). `value` is an int exactly when it was written as an integer."""
 
     value: int | float
 
 
-@dataclass(frozen=True)
+@record
 class String(Node):
     value: str
 
 
-@dataclass(frozen=True)
+@record
 class Name(Node):
     """A name standing alone; `batch` and `training` are names too. Dotted names (`sklearn.digits`) keep the dots."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@record
 class Ellipsis(Node):
     """`..`: all leading axes."""
 
 
-@dataclass(frozen=True)
+@record
 class Subscript(Node):
     """`base[s1, s2 else e]`: `base` is a Name, a Call or an ArrayLiteral."""
 
@@ -56,7 +57,7 @@ class Subscript(Node):
     otherwise: Expression | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Call(Node):
     """`f(a, b, key = c)`: a function, a block, a map, an initializer or an optimizer."""
 
@@ -65,7 +66,7 @@ class Call(Node):
     named: tuple[tuple[str, Expression], ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Binder(Node):
     """One bound index of a reduction: `i`, `i: 5`, `batch` (name 'batch') or `..` (name '..')."""
 
@@ -73,7 +74,7 @@ class Binder(Node):
     extent: Expression | None = None
 
 
-@dataclass(frozen=True)
+@record
 class BoundCall(Node):
     """`softmax[s where s <= t](e[t, s])`: a block applied along the axis that `s` runs over."""
 
@@ -83,7 +84,7 @@ class BoundCall(Node):
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Reduction(Node):
     """`sum[i, j where i <= j] term`; kind: sum, average, max, min, product, argmax, argmin."""
 
@@ -93,7 +94,7 @@ class Reduction(Node):
     body: Expression
 
 
-@dataclass(frozen=True)
+@record
 class Unary(Node):
     """operator: '-' or 'not'."""
 
@@ -101,7 +102,7 @@ class Unary(Node):
     operand: Expression
 
 
-@dataclass(frozen=True)
+@record
 class Binary(Node):
     """operator: + - * / ^ div mod == != < <= > >= and or."""
 
@@ -110,7 +111,7 @@ class Binary(Node):
     right: Expression
 
 
-@dataclass(frozen=True)
+@record
 class Conditional(Node):
     """`then if condition else otherwise`."""
 
@@ -119,14 +120,14 @@ class Conditional(Node):
     otherwise: Expression
 
 
-@dataclass(frozen=True)
+@record
 class ArrayLiteral(Node):
     """`[[0, 1], [2, 3]]`: elements are expressions (numbers, or nested literals); ragged rows are the elaborator's error."""
 
     elements: tuple[Expression, ...]
 
 
-@dataclass(frozen=True)
+@record
 class TableFile(Node):
     """`table "lattice.csv"`."""
 
@@ -152,7 +153,7 @@ Expression = (
 # --------------------------------------------------------------------------------------------- declarations
 
 
-@dataclass(frozen=True)
+@record
 class AxisDeclaration(Node):
     """One axis in a declaration: `j: 3` (name and extent), `width` or `3` or `N` (extent only; the elaborator decides
     whether a lone name is an extent or an index), `..` (ellipsis)."""
@@ -162,19 +163,19 @@ class AxisDeclaration(Node):
     ellipsis: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class NetworkDeclaration(Node):
     name: str
 
 
-@dataclass(frozen=True)
+@record
 class ImportDeclaration(Node):
     """`import "layers.dln"`."""
 
     path: str
 
 
-@dataclass(frozen=True)
+@record
 class ParameterDeclaration(Node):
     """`param width = 32`."""
 
@@ -182,7 +183,7 @@ class ParameterDeclaration(Node):
     value: Expression
 
 
-@dataclass(frozen=True)
+@record
 class InputDeclaration(Node):
     """`input image[64]`, `input label: class[10]`, `input token[T]: class[V]`."""
 
@@ -191,7 +192,7 @@ class InputDeclaration(Node):
     classes: Expression | None = None
 
 
-@dataclass(frozen=True)
+@record
 class WeightDeclaration(Node):
     """`weight w[N, M] ~ glorot` (drawn=True), `weight b[M] = 0` (drawn=False), `… where abs(i - j) <= 2`, `frozen weight …`.
     `source` is the path of `from "file.safetensors" hidden.w`, `source_name` the name in that file, if any."""
@@ -206,7 +207,7 @@ class WeightDeclaration(Node):
     source_name: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class IndexDeclaration(Node):
     """`index gate = {input, forget, cell, output}`."""
 
@@ -214,7 +215,7 @@ class IndexDeclaration(Node):
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record
 class MapDeclaration(Node):
     """`map K(i, j) = i - j`; the body may be a TableFile or an ArrayLiteral (subscripted or not)."""
 
@@ -223,7 +224,7 @@ class MapDeclaration(Node):
     body: Expression
 
 
-@dataclass(frozen=True)
+@record
 class FamilyDeclaration(Node):
     """`layer h[j: 3] = …` (kind 'layer') or `let y[.., j] = …` (kind 'let').
 
@@ -239,7 +240,7 @@ class FamilyDeclaration(Node):
     source_name: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class FunctionDeclaration(Node):
     """`function relu(z) = max(z, 0)`."""
 
@@ -248,7 +249,7 @@ class FunctionDeclaration(Node):
     body: Expression
 
 
-@dataclass(frozen=True)
+@record
 class BlockParameter(Node):
     """`x[.., N]` (axes given: an array), `keep` (axes None: a scalar or an extent), `stride = 1` (with a default)."""
 
@@ -257,7 +258,7 @@ class BlockParameter(Node):
     default: Expression | None = None
 
 
-@dataclass(frozen=True)
+@record
 class BlockDeclaration(Node):
     """`block dense(x[.., N]) -> y[.., M] { … }`; `results` has one entry or more."""
 
@@ -267,7 +268,7 @@ class BlockDeclaration(Node):
     body: tuple[Declaration, ...]
 
 
-@dataclass(frozen=True)
+@record
 class StateDeclaration(Node):
     """`state m = 0`, `state mean[N] = 0`."""
 
@@ -276,7 +277,7 @@ class StateDeclaration(Node):
     initial: Expression
 
 
-@dataclass(frozen=True)
+@record
 class UpdateDeclaration(Node):
     """`update m <- beta1 * m + (1 - beta1) * gradient`, `update mean[n] <- …`."""
 
@@ -285,12 +286,12 @@ class UpdateDeclaration(Node):
     value: Expression
 
 
-@dataclass(frozen=True)
+@record
 class LossDeclaration(Node):
     value: Expression
 
 
-@dataclass(frozen=True)
+@record
 class MetricDeclaration(Node):
     """`metric accuracy(score, label)`, or with a name: `metric hits = …`. Without one the called function's name serves."""
 
@@ -298,7 +299,7 @@ class MetricDeclaration(Node):
     name: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class OptimizerDeclaration(Node):
     """`optimizer adam(rate = 1e-3) { state … update … }`."""
 
@@ -307,7 +308,7 @@ class OptimizerDeclaration(Node):
     body: tuple[Declaration, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Setting(Node):
     """One line of a data, train or search section: a key and what follows it, as expressions.
 
@@ -321,7 +322,7 @@ class Setting(Node):
     values: tuple[Expression, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Column(Node):
     """`image = data / 16` in a data section: what feeds an input, as an expression over the source's columns."""
 
@@ -329,17 +330,17 @@ class Column(Node):
     value: Expression
 
 
-@dataclass(frozen=True)
+@record
 class DataDeclaration(Node):
     entries: tuple[Setting | Column, ...]
 
 
-@dataclass(frozen=True)
+@record
 class TrainDeclaration(Node):
     entries: tuple[Setting, ...]
 
 
-@dataclass(frozen=True)
+@record
 class SearchDeclaration(Node):
     """`search { rate log(1e-4, 1e-1) … }`: ranges of params and settings, and how they are searched."""
 
@@ -368,7 +369,7 @@ Declaration = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Module(Node):
     """One file: its declarations in order."""
 

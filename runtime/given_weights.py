@@ -20,10 +20,6 @@ import numpy as np
 
 from ..compiler import syntax
 from ..compiler.source import did_you_mean
-from .checkpoint import read_weights
-from .data.columns import fail
-from .data.fitted_calls import PREFIX
-from .data.sources import find_file
 from .errors import WeightError
 
 if TYPE_CHECKING:
@@ -32,9 +28,17 @@ if TYPE_CHECKING:
 
 def given_weights(network: Network, folder: Path | None) -> dict[str, np.ndarray]:
     """First values out of files, checked against the declarations. Raises DiagnosticError."""
+    wishes = list(_wishes(network))
+    if not wishes:
+        return {}
+    from .checkpoint import read_weights
+    from .data.columns import fail
+    from .data.fitted_calls import PREFIX
+    from .data.sources import find_file
+
     found: dict[str, np.ndarray] = {}
     files: dict[Path, dict[str, np.ndarray]] = {}
-    for name, wanted, place in _wishes(network):
+    for name, wanted, place in wishes:
         path = find_file(place.value, folder, place.span)
         if path not in files:
             try:

@@ -14,6 +14,7 @@ One call runs at a time: a network may be shared by threads, which then wait for
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -24,24 +25,24 @@ import numpy as np
 
 from ..compiler.pipeline import Precision
 from ..compiler.syntax import Call
-from . import checkpoint
 from .arrays import Samples, check_samples, count_samples, describe_input, refuse_where
-from .data.fitted_calls import PREFIX, FittedStatistics
-from .data.reading import Arrays, Data, from_arrays, load_data
 from .errors import InputError
 from .execution import Execution
 from .executions import Executions
 from .given_weights import given_weights
 from .memory import Weights
-from .training.history import Figures, History, Record
-from .training.interrupt import Interrupt
-from .training.loop import Keeper, OnProgress, Training, TrainingState
-from .training.outer_optimizers import OuterOptimizer, outer_optimizer
-from .training.retraining import check_retraining, retrain
 from .training.settings import TrainingPlan, read_plan
 
-if TYPE_CHECKING:
+if (
+    TYPE_CHECKING
+):  # what training, data and files need is imported when they are asked for: loading is to be quick
     from ..compiler.elaborate import Network as Elaborated
+    from .data.fitted_calls import FittedStatistics
+    from .data.reading import Arrays, Data
+    from .training.history import Figures, History, Record
+    from .training.interrupt import Interrupt
+    from .training.loop import Keeper, OnProgress, TrainingState
+    from .training.outer_optimizers import OuterOptimizer
 
 
 #: What a network is compiled for; less is faster to compile.
@@ -91,8 +92,13 @@ class Network:
         )
         self._main = self._executions.main
         self.weights = Weights(self._main.memory, self._executions.names("weight"))
-        #: What the data section has fitted to its training part; saved and restored with the weights.
-        self.statistics = FittedStatistics()
+
+    @functools.cached_property
+    def statistics(self) -> FittedStatistics:
+        """What the data section has fitted to its training part; saved and restored with the weights."""
+        from .data.fitted_calls import FittedStatistics
+
+        return FittedStatistics()
 
     # ------------------------------------------------------------------------------------------- description
 
@@ -233,6 +239,11 @@ class Network:
         Raises InputError, TrainingDiverged, and on Ctrl-C TrainingInterrupted (a KeyboardInterrupt); in every case the
         network holds the best weights so far.
         """
+        from .data.reading import Data
+        from .training.loop import Training, TrainingState
+        from .training.outer_optimizers import outer_optimizer
+        from .training.retraining import check_retraining, retrain
+
         with self._lock:
             self._needs_loss()
             changes = {"epochs": epochs, "batch": batch, "seed": seed, "patience": patience}
@@ -260,6 +271,8 @@ class Network:
                 plan = replace(plan, batch=plan.batch or count_samples(train))
                 with self._executions.lent(plan) as execution:
                     if state.current:
+                        from . import checkpoint
+
                         held = execution.memory.copy_of(execution.kept)
                         checkpoint.check_names(state.current, held, "the checkpoint")
                         execution.memory.put_back(state.current)
@@ -302,6 +315,8 @@ class Network:
 
     def save(self, path: str | Path) -> None:
         """Write the weights as safetensors; the file is replaced as a whole."""
+        from . import checkpoint
+
         with self._lock:
             metadata = {"network": self.name, "precision": self.precision}
             arrays = self.saved_arrays() | self.statistics.saved()
@@ -309,6 +324,9 @@ class Network:
 
     def restore(self, path: str | Path) -> None:
         """Read what `save` wrote. Raises WeightError, with all that is missing, unexpected or of another shape."""
+        from . import checkpoint
+        from .data.fitted_calls import PREFIX, FittedStatistics
+
         saved = checkpoint.read_weights(path)
         arrays = {name: value for name, value in saved.items() if not name.startswith(PREFIX)}
         with self._lock:
@@ -368,6 +386,8 @@ class Network:
 
     def _data(self, data: Mapping[str, Any] | None, *, fit: bool = False) -> Data:
         """`fit`: the statistics anew, though some were restored with the weights."""
+        from .data.reading import Data, from_arrays, load_data
+
         if data is None and not self.elaborated.graph.inputs:
             return Data({"train": {}}, "no inputs")
         if data is not None:

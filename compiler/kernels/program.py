@@ -15,15 +15,17 @@ shared: a buffer is an argument, never an address in the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 import numpy as np
 
+from ..record import record
+
 DataType = Literal["float32", "float64", "int32", "int64"]
 
 
-@dataclass(frozen=True)
+@record
 class Placement:
     """Where an array or family lies: byte offset in memory, shape (batch first, as capacity), strides in bytes.
 
@@ -38,7 +40,7 @@ class Placement:
     batched: bool | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Kernel:
     """One LLVM function; `requires` names the vector_math functions and intrinsics that it calls."""
 
@@ -47,7 +49,7 @@ class Kernel:
     requires: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@record
 class Call:
     """One kernel on given buffers (byte offsets into memory).
 
@@ -64,7 +66,7 @@ class Call:
     bytes: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class TimeLoop:
     """Calls repeated for time = 0 … extent−1, or downwards. Kernels of a loop within a loop are told the step of the outer
     one · extent + time."""
@@ -74,7 +76,7 @@ class TimeLoop:
     body: tuple[Call | TimeLoop, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Routine:
     """What one native entry runs per minibatch.
 
@@ -92,7 +94,7 @@ class Routine:
     advances: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Program:
     """Everything that native.py and the runtime need. `constants` are written into memory when it is allocated."""
 

@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 #: Bytes that the folder may hold.
@@ -81,6 +80,8 @@ def store_entry(key: tuple[str, ...], content: bytes) -> None:
     path = _path(key)
     if path is None:
         return
+    import tempfile
+
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")

@@ -17,7 +17,6 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -121,6 +120,8 @@ def compile_texts(texts: Sequence[str], target: Target) -> list[bytes]:
     missing.sort(key=lambda k: -len(texts[k]))  # the longest first, so that none is begun last
     workers = min(len(missing), _cores())
     if workers > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(workers) as pool:
             fresh = list(pool.map(lambda k: _compile(texts[k], target), missing))
     else:

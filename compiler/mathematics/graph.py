@@ -26,6 +26,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..record import record
 from ..source import NOWHERE, Span
 from .expression import BATCH, Apply, Axis, Constant, Expression, Load, Lookup, Type
 from .walks import axes_in, loads_in, postorder
@@ -44,7 +45,7 @@ RATE_SCALE = "rate scale"
 PENALTY = "penalty value"
 
 
-@dataclass(frozen=True)
+@record
 class Table:
     """A static table: int64 (a map, −1 and other values as written) or float64."""
 
@@ -57,7 +58,7 @@ class Table:
         return "integer" if self.values.dtype.kind == "i" else "real"
 
 
-@dataclass(frozen=True)
+@record
 class Initializer:
     """How a weight or state starts: an expression over `axes` (one per dimension), `Apply("draw …")` for random draws.
 
@@ -75,7 +76,7 @@ class Initializer:
 DRAWS = ("draw normal", "draw uniform", "draw glorot", "draw he", "draw orthogonal", "draw identity")
 
 
-@dataclass(frozen=True)
+@record
 class Array:
     """Memory with a name that outlives a step or comes from outside.
 
@@ -100,7 +101,7 @@ class Array:
         return len(self.extents) + self.batched
 
 
-@dataclass(frozen=True)
+@record
 class Reduction:
     """kind: one of REDUCTIONS. argmax and argmin give the flat position (row-major over `axes`) of the first winner.
 
@@ -114,7 +115,7 @@ class Reduction:
     scatter: tuple[tuple[Axis, Expression], ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Family:
     """One index equation. role: 'layer', 'let', 'term' (a reduction lifted out of a larger body), 'loss', 'metric',
     'gradient', 'update'. `of` names what a gradient or an update belongs to."""

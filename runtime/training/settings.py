@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...compiler import syntax
 from ...compiler.source import did_you_mean
-from ..data.sources import fail
+from ..data.columns import fail
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network
