@@ -13,17 +13,12 @@ import pytest
 from dln.compiler.pipeline import front, front_text
 from dln.compiler.printing.equations import gradient_equations
 from dln.runtime.program import Network
-from dln.tests.models.given import MODELS, NAMES, path_of
+from dln.tests.models.given import MODELS, NAMES, REDUCED, path_of
 
-#: Settings that make a large network small without changing what it is made of.
-REDUCED: dict[str, dict[str, str]] = {
-    "alexnet": {"size": "63", "part": "16", "units": "32", "classes": "5"},
-    "googlenet": {"size": "65", "part": "16", "classes": "5"},
-    "deep_tanh": {"units": "20"},
-}
 #: Files that are not trained on random numbers here, and why.
 NOT_TRAINED = {
     "deep_tanh": "its rate is 0: it shows what the first weights do",
+    "double_descent": "newton solves for all samples at once, here for minibatches; test_basics.py trains it",
     "googlenet": "208 equations take ten seconds to compile; inception_net learns with the same block",
 }
 #: Steps of the differences. Near a kink of ReLU or of a maximum only the small ones see the derivative; where the loss is
@@ -35,6 +30,14 @@ def test_the_table_lists_every_model() -> None:
     text = (MODELS / "README.md").read_text(encoding="utf-8")
     for name in NAMES:
         assert f"[{name}]({name}.dln)" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "curriculum.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (MODELS / page).read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (MODELS / link).exists(), link
 
 
 def test_the_example_of_the_readme_prints_what_the_readme_says() -> None:
