@@ -24,9 +24,10 @@ Grid = list[Index]
 class Evaluation:
     """One evaluation: the values found so far."""
 
-    def __init__(self, expansion: Expansion, batch: int):
+    def __init__(self, expansion: Expansion, batch: int, training: bool = False):
         self.expansion = expansion
         self.batch = batch
+        self.training = training
         self.values: dict[Field, Dual] = {}
         self.masks: dict[Field, np.ndarray | None] = {}
         self.reducing = False
@@ -56,7 +57,7 @@ class Evaluation:
         if array.where is None:
             return None
         mask = self.evaluate(array.where, array.scope, array.indices, array).value
-        return np.broadcast_to(mask, (1, *array.extents))
+        return np.broadcast_to(mask, (mask.shape[0], *array.extents))  # it may depend on the sample
 
     def family(self, f: Field) -> Dual:
         assert f.body is not None
@@ -182,7 +183,7 @@ class Evaluation:
             case Field():
                 return self._whole(meaning, grid, family)
         if node.name == "training":
-            return self.scalar(False, grid)
+            return self.scalar(self.training, grid)
         raise OracleError(f"unknown name '{node.name}'")
 
     def _whole(self, array: Field, grid: Grid, family: Field | None) -> Dual:

@@ -70,6 +70,7 @@ class Interpreter:
         instances = self.expansion.instances
         self.weights = {full_name(f, instances): f for f in self.fields if f.kind == "weight"}
         self.inputs = {f.name: f for f in self.fields if f.kind == "input"}
+        self.states = {full_name(f, instances): f for f in self.fields if f.kind == "state"}
         self.order = self._components()
 
     def _components(self) -> list[list[Field]]:
@@ -99,10 +100,17 @@ class Interpreter:
         inputs: dict[str, np.ndarray],
         tangents: dict[str, np.ndarray] | None = None,
         batch: int | None = None,
+        states: dict[str, np.ndarray] | None = None,
+        training: bool = False,
     ) -> Result:
-        """Evaluate everything. `tangents`: weight → array (*shape, directions) of its derivative in each direction."""
-        evaluation = Evaluation(self.expansion, batch or self._batch(inputs))
+        """Evaluate everything. `tangents`: weight → array (*shape, directions) of its derivative in each direction.
+
+        states      the value of every state of the network
+        training    what `training` means
+        """
+        evaluation = Evaluation(self.expansion, batch or self._batch(inputs), training)
         evaluation.supply(self.inputs, inputs, self.weights, weights, tangents or {})
+        evaluation.supply({}, {}, self.states, states or {}, {})
         for group in self.order:
             if len(group) == 1 and group[0] not in self.expansion.dependencies[group[0]]:
                 evaluation.values[group[0]] = evaluation.family(group[0])
