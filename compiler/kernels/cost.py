@@ -5,10 +5,9 @@ In: `Nest`.  Out: `CostModel`, which tiling.py asks for every plan that it consi
     dense, tile 14 × 2 vectors:   14 + 2 loads, 28 multiply-adds   →   18 cycles for 28 · 16 multiply-adds
     dense, tile  1 × 1 vector:     1 + 1 loads,  1 multiply-add    →    4 cycles (the sum's own latency) for 16
 
-The machine is assumed to issue two loads and two vector operations a cycle, four operations in all; a gather counts its lanes.
-What does not stay in the first-level cache between two tiles must come from further away, at so many bytes a cycle. Absolute
-figures do not matter, only which of two plans is faster. (They were compared with measurements of dense and convolutional
-layers and their gradients on a server core with AVX-512; most are within a third.)
+What the machine issues in a cycle stands in processor.py, what its caches must bring in traffic.py; a gather counts its lanes.
+(The figures were compared with measurements of dense and convolutional layers and their gradients on server cores with AVX-512
+and with AVX2; most are within a third.)
 """
 
 from __future__ import annotations
@@ -17,51 +16,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..mathematics.affine import linear
+from ..mathematics.affine import bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
 from ..mathematics.walks import axes_in, postorder
-from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
 from .plan import Body, body
+from .processor import LATENCY, NARROW, NEAR_WAITING, OPERATIONS_PER_CYCLE, WIDE
 from .products import addends
+from .traffic import Access, Traffic
 from .trips import Trips
-
-LATENCY = 4.0
-LOADS_PER_CYCLE = 2.0
-OPERATIONS_PER_CYCLE = 2.0
-ISSUE = 4.0
-FRICTION = 0.25
-NEAR_WAITING = 0.15  # how much of the time in which data come is not hidden behind arithmetic
-FAR_WAITING = 0.5
-
-#: Loads that a gather counts for each lane: of the machine's own; lane by lane; and lane by lane behind branches, as LLVM does
-#: where some lanes must not load and there are no masks.
-GATHER = 1.25
-ELEMENTS = 2.5
-BRANCHES = 6.0
-
-LINE = 64  # bytes
-FIRST_LEVEL = 28_000  # bytes, with room for what else is in the cache
-SECOND_LEVEL = 1_000_000
-SECOND_BANDWIDTH = 32.0  # bytes a cycle
-MEMORY_BANDWIDTH = 6.0
 
 #: Operations that a scalar function takes; one where nothing is said.
 _WEIGHTS = {
     "/": 8, "sqrt": 10, "exp": 14, "expm1": 18, "log": 16, "log1p": 20, "tanh": 20, "sigmoid": 18, "erf": 30,
     "sin": 40, "cos": 40, "^": 50, "div": 3, "mod": 3, "real": 1, "stop_gradient": 0, "neg": 1,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Access:
-    """A load: how far it moves along each axis in elements. Sets of axes are bits, in the order of the nest's axes."""
-
-    steps: tuple[int, ...]
-    opaque: int
-    axes: int
-    buffer: int
-    guarded: bool
 
 
 @dataclass(frozen=True)
@@ -78,7 +47,7 @@ class CostModel:
     def __init__(self, nest: Nest, *, masks: bool = True) -> None:
         """`masks`: whether the machine's vector registers have masks; without them a gather is a load for every lane."""
         self.nest = nest
-        self.masks = masks
+        self.processor = WIDE if masks else NARROW
         self.all = nest.axes + nest.reduced
         self.number = {axis: n for n, axis in enumerate(self.all)}
         self.products = 0
@@ -95,7 +64,6 @@ class CostModel:
         self.conditions = {c: self._work_of((c,)) for c in nest.where}
         self.behind = self._work_of(tuple(r.value for r in nest.results if r.value is not nest.term))
         self.stores = [linear(r.offset) for r in nest.results]
-        self.sizes = [b.elements * SIZES[b.data_type] for b in nest.buffers]
         self.trips = Trips(nest)
 
     def _bits(self, axes: Sequence[Expression]) -> int:
@@ -118,12 +86,19 @@ class CostModel:
             form = linear(node.children[0])
             steps = [0] * len(self.all)
             opaque = 0
+            reach = []
             for atom, coefficient in form.coefficients.items():
                 if isinstance(atom, Axis):
                     steps[self.number[atom]] = coefficient
                 else:
                     opaque |= bits[atom]
-            accesses.append(Access(tuple(steps), opaque, below, buffer_of(node), is_guarded(node)))
+                    between = bounds(atom, self.nest.graph)
+                    count = self.nest.buffers[buffer_of(node)].elements
+                    reach.append((count if between is None else between[1] - between[0] + 1, coefficient))
+            guarded, constant = is_guarded(node), form.constant
+            accesses.append(
+                Access(tuple(steps), opaque, below, buffer_of(node), guarded, constant, tuple(reach))
+            )
             in_offsets.update(n for n in postorder(node.children[0]) if _is_sum(n))
         for node in order:
             if isinstance(node, Apply) and node not in free and node not in in_offsets:
@@ -166,7 +141,10 @@ class LaneCost:
         )
         self.term_loads = self._loads(model.term, self.lane_bit)
         self.behind_loads = self._loads(model.behind, behind_bit)
-        self.small = sum(model.sizes) <= FIRST_LEVEL
+        loops = [model.number[a] for a in self.reduced]
+        self.traffic = Traffic(
+            model.nest, model.term.accesses, model.processor, loops, self.lane_number, lanes
+        )
 
     def _loads(self, work: Work, lane_bit: int) -> list[tuple[int, float]]:
         """(axes, cost) of each load."""
@@ -175,7 +153,8 @@ class LaneCost:
         for access in work.accesses:
             moves = access.axes & lane_bit
             gathered = moves and (access.opaque & lane_bit or access.steps[self.lane_number] != 1)
-            each = GATHER if self.model.masks else BRANCHES if ends or access.guarded else ELEMENTS
+            kind = 2 if ends or access.guarded else 1 if access.opaque & lane_bit else 0
+            each = self.model.processor.gathering[kind]
             result.append((access.axes, each * self.lanes if gathered else 1.0))
         return result
 
@@ -208,19 +187,24 @@ class LaneCost:
                 if axes & ~kept:  # some loop changes it
                     loads += _total([(a.axes, 1.0) for a in work.accesses], counts)
                     operations += _total(work.operations, counts)
-            step = max(_issued(loads, operations + 2), LATENCY * model.products / inside.ways)
+            step = max(
+                model.processor.issued(loads, operations + model.processor.counting),
+                LATENCY * model.products / inside.ways,
+            )
             entries = math.prod(runs[:-1])
             computing = math.prod(runs) * step + entries * 5
             if blocks * computing > limit:
                 return math.inf
             order = range(len(tile)) if order is None else order
-            near, far = (0.0, 0.0) if self.small else self._traffic(counts, runs, tile, order)
-            waiting = NEAR_WAITING * near + FAR_WAITING * far
+            near, far = (
+                (0.0, 0.0) if self.traffic.is_small else self.traffic.cycles(counts, runs, tile, order)
+            )
+            waiting = NEAR_WAITING * near + model.processor.waiting * far
             total = max(computing, near + far) + min(computing, waiting)
             if self.lane is not None and not self.in_results:
                 total += together * 5  # adding up the lanes
         loads = _total(self.behind_loads, counts) + together * self.stored
-        return blocks * (total + _issued(loads, _total(model.behind.operations, counts)) + 4)
+        return blocks * (total + model.processor.issued(loads, _total(model.behind.operations, counts)) + 4)
 
     def _body(self, varying: int, together: int) -> tuple[Body, int]:
         """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""
@@ -250,73 +234,6 @@ class LaneCost:
                 [(model._bits(axes_in(m)), model.conditions[m]) for m in masks],
             )
         return found
-
-    def _traffic(
-        self,
-        counts: Sequence[tuple[int, int]],
-        runs: Sequence[float],
-        tile: Sequence[int],
-        order: Sequence[int],
-    ) -> tuple[float, float]:
-        """Cycles of a tile in which its data come from the second-level cache, and from beyond it."""
-        nest, accesses = self.model.nest, self.model.term.accesses
-        blocks = [-(-axis.size // size) for axis, size in zip(nest.axes, tile, strict=True)]
-        touched = []
-        for access in accesses:
-            size = self._touched(access, counts)
-            for axis, times in zip(self.reduced, runs, strict=True):
-                if access.axes >> self.model.number[axis] & 1:
-                    size *= times
-            touched.append(size)
-        # From the innermost loop over tiles outwards: a loop along which an access does not move finds its data again where
-        # they were, if all that the loops within have touched still fits there.
-        sizes = [self.model.sizes[a.buffer] for a in accesses]
-        unique = [min(t, s) for t, s in zip(touched, sizes, strict=True)]
-        near, far = list(touched), [1.0] * len(accesses)
-        for n in reversed(order):
-            if blocks[n] == 1:
-                continue
-            footprint = sum(unique)
-            for k, access in enumerate(accesses):
-                if access.axes >> n & 1:
-                    near[k] *= blocks[n]
-                    unique[k] = min(unique[k] * blocks[n], sizes[k])
-                else:
-                    near[k] *= blocks[n] if footprint > FIRST_LEVEL else 1
-                    far[k] *= blocks[n] if footprint > SECOND_LEVEL else 1
-        distant = sum(u * f for u, f in zip(unique, far, strict=True)) if sum(unique) > SECOND_LEVEL else 0.0
-        tiles = math.prod(blocks)
-        return sum(near) / SECOND_BANDWIDTH / tiles, distant / MEMORY_BANDWIDTH / tiles
-
-    def _touched(self, access: Access, counts: Sequence[tuple[int, int]]) -> float:
-        """Bytes that an access brings in at one step of the loops that it depends on, for all places of the tile."""
-        size = SIZES[self.model.nest.buffers[access.buffer].data_type]
-        places, together, vectors = 1, size, 1
-        for bit, n in counts:
-            if bit == self.lane_bit:
-                vectors = n
-            elif access.axes & bit:
-                if access.steps[bit.bit_length() - 1] == 1 and not access.opaque & bit:
-                    together *= n
-                else:
-                    places *= n
-        if access.axes & self.lane_bit:
-            if access.opaque & self.lane_bit or access.steps[self.lane_number] != 1:
-                return float(places * vectors * self.lanes * LINE)
-            return float(
-                places * (LINE + max(LINE, together * self.lanes * vectors))
-            )  # each piece costs a line more
-        if self.reduced and access.steps[self.model.number[self.reduced[-1]]] == 1:
-            return float(places * together)
-        return float(places * max(LINE, together))
-
-
-def _issued(loads: float, operations: float) -> float:
-    """Cycles in which loads and operations are issued. What could overlap in full never quite does."""
-    both = (loads + operations) / ISSUE
-    return max(loads / LOADS_PER_CYCLE, operations / OPERATIONS_PER_CYCLE, both) + FRICTION * min(
-        loads, operations
-    )
 
 
 def _total(costs: Sequence[tuple[int, float]], counts: Sequence[tuple[int, int]]) -> float:

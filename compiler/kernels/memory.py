@@ -26,6 +26,8 @@ ALIGNMENT = 64
 #: Strides that are multiples of this many bytes conflict in caches, in arrays of at least so many bytes.
 _CONFLICTING = 1024
 _LARGE = 32_768
+#: Rows of fewer bytes are not made longer.
+_LONG_ROW = 512
 
 #: With fewer samples the batch is never the innermost axis.
 BATCH_LANES = 8
@@ -82,8 +84,10 @@ def padded_capacity(capacity: int, lanes: int) -> int:
     return -(-capacity // width) * width
 
 
-def in_order(data_type: DataType, shape: tuple[int, ...], order: Iterable[int]) -> Layout:
-    """A layout with the subscripts in `order`, outermost first.
+def in_order(
+    data_type: DataType, shape: tuple[int, ...], order: Iterable[int], *, lines: bool = False
+) -> Layout:
+    """A layout with the subscripts in `order`, outermost first. `lines`: long rows begin at cache lines.
 
     In large arrays, rows and planes whose size is a multiple of a large power of two are set apart by a cache line: otherwise
     the same place of all of them falls into the same few sets of a cache.
@@ -91,7 +95,9 @@ def in_order(data_type: DataType, shape: tuple[int, ...], order: Iterable[int]) 
     strides = [0] * len(shape)
     size, width = 1, SIZES[data_type]
     large = math.prod(shape) * width >= _LARGE
-    for axis in reversed(tuple(order)):
+    for number, axis in enumerate(reversed(tuple(order))):
+        if lines and number == 1 and size * width >= _LONG_ROW:
+            size = -(-size * width // ALIGNMENT) * ALIGNMENT // width
         if large and shape[axis] > 1 and size * width % _CONFLICTING == 0:
             size += ALIGNMENT // width
         strides[axis] = size

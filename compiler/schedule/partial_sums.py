@@ -26,7 +26,7 @@ from ..mathematics.walks import substitute
 #: Kernels of fewer cycles are left as they are.
 _WORTH_TRYING = 60_000.0
 #: A kernel that takes so many times what it would at best is not improved by parts.
-_GOOD_ENOUGH = 1.5
+_GOOD_ENOUGH = 1.25
 #: With fewer tiles than this, some threads have nothing to do.
 _TILES = 16
 #: Numbers of parts that are tried, and how long a part is at least.

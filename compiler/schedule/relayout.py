@@ -86,7 +86,10 @@ class Relayout:
                 changed = self._reading(members, *key)
                 name = self._name(*key)
                 made = name in self.copies
-                cycles = self.weigh(changed, name).cycles + (0.0 if made else self._price(key[0]) / repeats)
+                # A copy along the sum is read number by number; one along the results is read in vectors.
+                through = None if self._is_summed(members[0].family, *key) else name
+                cycles = self.weigh(changed, through).cycles
+                cycles += 0.0 if made else self._price(key[0]) / repeats
                 if cycles < best:
                     best, chosen = cycles, key
             if chosen is None:
@@ -108,6 +111,13 @@ class Relayout:
                     result[load.array, n] = None
         return list(result)
 
+    @staticmethod
+    def _is_summed(family: Family, array: str, innermost: int) -> bool:
+        """Whether a subscript of an array is an index of the sum wherever the family reads it."""
+        assert family.reduction is not None
+        places = [load.subscripts[innermost] for load in family.loads if load.array == array]
+        return all(place in family.reduction.axes for place in places)
+
     def _reading(self, members: Sequence[Member], array: str, innermost: int) -> Sequence[Member]:
         """The members with every load of an array in the sum read from the copy."""
         name = self._name(array, innermost)
@@ -123,7 +133,7 @@ class Relayout:
     def _add(self, name: str, array: str, innermost: int) -> None:
         layout = self.layouts[array]
         order = sorted(range(len(layout.shape)), key=lambda n: (n == innermost, -layout.strides[n]))
-        self.layouts[name] = in_order(layout.data_type, layout.shape, order)
+        self.layouts[name] = in_order(layout.data_type, layout.shape, order, lines=True)
         axes = tuple(
             BATCH if e is None else new_axis(f"i{n}", e) for n, e in enumerate(self.graph.extents_of(array))
         )

@@ -1,0 +1,57 @@
+"""Processors, as the cost model sees them: what a core issues in a cycle, and what its caches hold and give.
+
+In: nothing.  Out: `WIDE` and `NARROW`, the two kinds that were measured; `NARROW.gather(...)` and the like for cost.py.
+
+A core issues two loads and two vector operations a cycle. Absolute figures do not matter, only which of two plans is faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LATENCY = 4.0
+LOADS_PER_CYCLE = 2.0
+OPERATIONS_PER_CYCLE = 2.0
+
+LINE = 64  # bytes
+FIRST_LEVEL = 28_000  # bytes, with room for what else is in the cache
+SECOND_LEVEL = 1_000_000
+
+#: How much of the time in which data come from the second-level cache is not hidden behind arithmetic.
+NEAR_WAITING = 0.15
+
+
+@dataclass(frozen=True)
+class Processor:
+    """One kind of core.
+
+    issue      operations of all kinds a cycle
+    friction   of loads and vector operations that could overlap in full, how much does not
+    counting   vector operations that a step of a loop costs besides
+    near       bytes a cycle from the second-level cache
+    far        bytes a cycle from beyond it
+    waiting    how much of the time in which these come is not hidden
+    gathering  loads that a gather counts for each lane: of elements at a fixed distance, of elements anywhere, and of elements
+               that some lanes must not load
+    """
+
+    issue: float
+    friction: float
+    counting: float
+    near: float
+    far: float
+    waiting: float
+    gathering: tuple[float, float, float]
+
+    def issued(self, loads: float, operations: float) -> float:
+        """Cycles in which loads and operations are issued. What could overlap in full never quite does."""
+        both = (loads + operations) / self.issue
+        least = max(loads / LOADS_PER_CYCLE, operations / OPERATIONS_PER_CYCLE, both)
+        return least + self.friction * min(loads, operations)
+
+
+#: With AVX-512, measured on Zen 4.
+WIDE = Processor(4.0, 0.25, 2.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25))
+#: With vectors of half a line and without masks, measured on Zen 3. LLVM gathers there lane by lane, behind branches where some
+#: lanes must not load.
+NARROW = Processor(6.0, 0.05, 0.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0))
