@@ -28,7 +28,7 @@ from .terms import (
     contains_poison,
     free_indices,
     is_poison,
-    postorder,
+    own_postorder,
     to_real,
 )
 
@@ -186,4 +186,4 @@ def _shown(parameter: syntax.BlockParameter) -> str:
 
 
 def _loads(term: Expression) -> bool:
-    return any(isinstance(n, Access | Reduce) for n in postorder(term))
+    return any(isinstance(n, Access | Reduce) for n in own_postorder(term))

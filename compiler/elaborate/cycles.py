@@ -19,7 +19,7 @@ from ..mathematics.expression import Expression
 from ..source import Note
 from .state import ElaborationState
 from .targets import Target, Unit, View
-from .terms import Access, Index, Reduce, postorder
+from .terms import Access, Index, Reduce, own_postorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def references(access: Access) -> list[Target]:
     found: list[Target] = []
     target: Target = access.target
     while isinstance(target, View):
-        for node in postorder(target.mask):
+        for node in own_postorder(target.mask):
             if isinstance(node, Access):
                 found.extend(references(node))
         target = target.base
@@ -54,10 +54,10 @@ def reads_of(state: ElaborationState, unit: Unit) -> list[Read]:
         size = state.sizes.number(index.size) if isinstance(index, Index) else None
         return None if size is None else int(size) - 1
 
-    nodes = postorder(unit.body)
+    nodes = own_postorder(unit.body)
     for node in nodes:
         if isinstance(node, Reduce):
-            for inner in postorder(node.body):
+            for inner in own_postorder(node.body):
                 conditions.setdefault(inner, []).append(state.sizes.reduced(node.where))
     for node in nodes:
         if not isinstance(node, Access):

@@ -14,7 +14,7 @@ from ..mathematics.affine import proves
 from ..mathematics.draws import standard_draw
 from ..mathematics.expression import BATCH, FALSE, Axis, Expression, Load, apply, conjuncts, real
 from ..mathematics.graph import Family, Reduction
-from ..mathematics.walks import axes_in, postorder
+from ..mathematics.walks import axes_in, own_postorder
 from .accesses import Accesses
 from .scene import Abandon, Scene
 from .terms import Draw, Index, Reduce
@@ -111,4 +111,4 @@ def _merged(term: Reduce) -> Reduce:
 
 
 def _indices(term: Expression) -> set[Expression]:
-    return {n for n in postorder(term) if isinstance(n, Index)}
+    return {n for n in own_postorder(term) if isinstance(n, Index)}

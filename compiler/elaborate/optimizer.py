@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from .. import syntax
 from ..mathematics.expression import Apply, Axis, Constant, Expression, Load, apply, integer, new_axis, real
 from ..mathematics.graph import Array, Family, Graph, Initializer
-from ..mathematics.walks import postorder, substitute
+from ..mathematics.walks import own_postorder, substitute
 from ..source import did_you_mean
 from .build import merge, spread_batch
 from .context import Context, Positions, index_name
@@ -162,7 +162,7 @@ def arguments(
         value = resolver.evaluate(node, inside)
         if is_poison(value):
             return None
-        for part in postorder(value):
+        for part in own_postorder(value):
             if isinstance(part, Access) and part.target.label not in ("step", "epoch"):
                 resolver.error(
                     ctx,
@@ -260,7 +260,7 @@ class _Maker:
         )
         if contains_poison(value):
             return state
-        if any(isinstance(n, Access | Reduce) for n in postorder(value)):
+        if any(isinstance(n, Access | Reduce) for n in own_postorder(value)):
             self.resolver.error(ctx, "E219", "a state of an optimizer starts with a number", d.initial.span)
             return state
         axes = tuple(new_axis(i.name, self.resolver.sizes.known(i.size) or 1) for i in indices)
@@ -325,7 +325,7 @@ class _Maker:
         family = self.graph.families[name]
         constant: dict[Expression, bool] = {}
         mapping: dict[Expression, Expression] = {}
-        nodes = postorder(family.body)
+        nodes = own_postorder(family.body)
         for node in nodes:
             if isinstance(node, Axis):
                 constant[node] = False
@@ -338,7 +338,7 @@ class _Maker:
             if not constant[node]:
                 parents.update((c, None) for c in node.children if constant[c])
         for node in parents if not constant[family.body] else ():
-            if isinstance(node, Apply) and any(isinstance(n, Load) for n in postorder(node)):
+            if isinstance(node, Apply) and any(isinstance(n, Load) for n in own_postorder(node)):
                 mapping[node] = self.scalar(node)
         if mapping:
             self.graph.families[name] = Family(

@@ -19,7 +19,7 @@ from .context import Context, Positions
 from .declare import heading
 from .scope import Scope
 from .targets import Instance, Site, Slot, Unit
-from .terms import POISON, Access, Index, Reduce, contains_poison, is_poison, postorder, to_real
+from .terms import POISON, Access, Index, Reduce, contains_poison, is_poison, own_postorder, to_real
 from .weights import Weights, mentions
 
 
@@ -141,7 +141,7 @@ class Resolver(Weights):
         term = self.evaluate(node, self.scalar_context(ctx, "a param"))
         if contains_poison(term):
             return POISON
-        for part in postorder(term):
+        for part in own_postorder(term):
             if isinstance(part, Access | Index | Reduce):
                 self.error(
                     ctx,
@@ -208,7 +208,7 @@ class Resolver(Weights):
             unit.axis_spans = [unit.span] * len(unit.indices)
             unit.open = False
         whole = body.type == "integer" and unit.role in ("let", "layer") and not unit.is_result(instance)
-        if whole and any(isinstance(n, Access | Reduce) for n in postorder(body)):
+        if whole and any(isinstance(n, Access | Reduce) for n in own_postorder(body)):
             unit.type = "integer"
             unit.body = body
         else:

@@ -25,7 +25,7 @@ from ..mathematics.expression import (
     select,
 )
 from ..mathematics.graph import Array, Graph
-from ..mathematics.walks import postorder
+from ..mathematics.walks import own_postorder
 from ..source import NOWHERE, Note, Span, did_you_mean
 from .ranges import Fact, Prover, fact_of
 from .state import ElaborationState
@@ -170,7 +170,7 @@ class Workshop:
 
     def unknown(self, size: Expression, span: Span, what: str, index: Index | None) -> None:
         """Report a size that nothing determines, each variable once."""
-        variables = [n for n in postorder(size) if isinstance(n, SizeVariable)]
+        variables = [n for n in own_postorder(size) if isinstance(n, SizeVariable)]
         if any(v in self.undetermined for v in variables) or any(v.because == POISONED for v in variables):
             return
         self.undetermined.update(variables)

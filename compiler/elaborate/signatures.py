@@ -19,7 +19,7 @@ from .context import Context
 from .literals import Literals
 from .scope import Binding, IndexSet, Scope
 from .targets import Target
-from .terms import POISON, Access, Index, Reduce, SizeVariable, contains_poison, is_poison, postorder
+from .terms import POISON, Access, Index, Reduce, SizeVariable, contains_poison, is_poison, own_postorder
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Signatures(Literals):
         term = self.evaluate(node, replace(self.scalar_context(ctx, "a size"), subscript=False))
         if contains_poison(term):
             return POISON
-        for part in postorder(term):
+        for part in own_postorder(term):
             if isinstance(part, Access | Index | Reduce) or (part.type == "boolean" and part is term):
                 self.error(
                     ctx,

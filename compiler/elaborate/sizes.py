@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from ..mathematics.affine import linear
 from ..mathematics.expression import Constant, Expression, integer
-from ..mathematics.walks import postorder
+from ..mathematics.walks import own_postorder
 from .terms import SizeVariable, is_poison
 
 Complaint = Callable[[int, int], None]
@@ -44,7 +44,7 @@ class Sizes:
             seen.value = value
             return value
         done: dict[Expression, Expression] = {}
-        for node in postorder(size):
+        for node in own_postorder(size):
             if isinstance(node, SizeVariable):
                 done[node] = self.reduced(node) if node.value is not None else node
                 continue
@@ -108,7 +108,7 @@ class Sizes:
         if left is right:
             return True
         for variable, value in ((left, right), (right, left)):
-            if isinstance(variable, SizeVariable) and variable not in postorder(value):
+            if isinstance(variable, SizeVariable) and variable not in own_postorder(value):
                 variable.value = value
                 variable.because = because
                 return True

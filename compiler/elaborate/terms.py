@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..mathematics.expression import Expression, Type, apply
-from ..mathematics.walks import postorder
+from ..mathematics.walks import own_postorder
 from ..source import NOWHERE, Span
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def is_poison(*terms: Expression) -> bool:
 
 
 def contains_poison(*terms: Expression) -> bool:
-    return any(isinstance(t, Poison) for t in postorder(*terms))
+    return any(isinstance(t, Poison) for t in own_postorder(*terms))
 
 
 def to_real(term: Expression) -> Expression:
@@ -167,7 +167,7 @@ def to_real(term: Expression) -> Expression:
 
 def free_indices(term: Expression) -> list[Index]:
     """The indices of a term that no reduction inside it binds, in order of first visit."""
-    nodes = postorder(term)
+    nodes = own_postorder(term)
     bound = {i for node in nodes if isinstance(node, Reduce) for i in node.indices}
     return [node for node in nodes if isinstance(node, Index) and node not in bound]
 
@@ -177,7 +177,7 @@ def renamed(term: Expression, mapping: Mapping[Expression, Expression]) -> Expre
     if not mapping:
         return term
     done: dict[Expression, Expression] = {}
-    for node in postorder(term):
+    for node in own_postorder(term):
         if node in mapping:
             done[node] = mapping[node]
             continue

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .. import syntax
 from ..mathematics.expression import Axis, Constant, Expression, Load, integer, real
 from ..mathematics.graph import RATE_SCALE, Array, Family, Graph, Initializer
-from ..mathematics.walks import postorder
+from ..mathematics.walks import own_postorder
 from ..source import Span, did_you_mean
 from .context import Context, Positions, index_name
 from .emit import Emitter
@@ -224,7 +224,7 @@ class StepSettings:
         if contains_poison(term):
             return None
         term = to_real(term)
-        for part in postorder(term):
+        for part in own_postorder(term):
             if isinstance(part, Access) and part.target.label not in ("step", "epoch"):
                 message = f"'{key}' may depend on step and epoch only"
                 self.reporter.error("E216", message, node.span, f"this reads '{part.target.label}'")

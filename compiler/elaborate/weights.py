@@ -18,7 +18,7 @@ from .declare import Declarer
 from .operators import truth
 from .scope import Binding, DrawBinding, IndexSet
 from .targets import Instance, Site, Slot
-from .terms import Access, Draw, Reduce, is_poison, postorder, to_real
+from .terms import Access, Draw, Reduce, is_poison, own_postorder, to_real
 
 NAN = float("nan")
 DRAWS: dict[str, Binding] = {
@@ -78,7 +78,7 @@ class Weights(Declarer):
         value = self.evaluate(initial, replace(ctx, scope=scope, positions=positions))
         if is_poison(value):
             return
-        nodes = postorder(value)
+        nodes = own_postorder(value)
         if bad := next((n for n in nodes if isinstance(n, Access | Reduce | Draw)), None):
             self.error(ctx, "E219", "an initializer is made of numbers, indices and draws", bad.span)
             return

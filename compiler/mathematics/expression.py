@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import copysign
 from typing import Literal
 
 from .values import evaluate_constant
@@ -72,8 +73,21 @@ Operand = Expression | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Constant(Expression):
+    """A number. 0 and −0 are different constants: 1/x tells them apart."""
+
     value: int | float | bool
     type: Type = "real"
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if other.__class__ is not Constant or self.type != other.type:  # type: ignore[attr-defined]
+            return False
+        mine, its = self.value, other.value  # type: ignore[attr-defined]
+        return mine is its or (mine == its and (mine != 0 or copysign(1.0, mine) == copysign(1.0, its)))
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +104,14 @@ class Axis(Expression):
 
     def __hash__(self) -> int:
         return self.serial
+
+    def __eq__(self, other: object) -> bool:  # the library's would build two tuples, very often
+        return self is other or (
+            other.__class__ is Axis
+            and self.serial == other.serial  # type: ignore[attr-defined]
+            and self.extent == other.extent  # type: ignore[attr-defined]
+            and self.name == other.name  # type: ignore[attr-defined]
+        )
 
     @property
     def size(self) -> int:
@@ -120,6 +142,11 @@ class _Hashed(Expression):
     def __hash__(self) -> int:
         return self._hash  # type: ignore[attr-defined,no-any-return]
 
+    @property
+    def symbol(self) -> str:
+        """What the node names: an array, a table, a function."""
+        raise NotImplementedError
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
@@ -139,6 +166,10 @@ class Load(_Hashed):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash(("load", self.array, self.subscripts, self.type)))
+
+    @property
+    def symbol(self) -> str:
+        return self.array
 
     @property
     def children(self) -> tuple[Expression, ...]:
@@ -161,6 +192,10 @@ class Lookup(_Hashed):
         object.__setattr__(self, "_hash", hash(("lookup", self.table, self.subscripts, self.type)))
 
     @property
+    def symbol(self) -> str:
+        return self.table
+
+    @property
     def children(self) -> tuple[Expression, ...]:
         return self.subscripts
 
@@ -181,6 +216,10 @@ class Apply(_Hashed):
         object.__setattr__(self, "_hash", hash(("apply", self.function, self.arguments, self.type)))
 
     @property
+    def symbol(self) -> str:
+        return self.function
+
+    @property
     def children(self) -> tuple[Expression, ...]:
         return self.arguments
 
@@ -195,25 +234,20 @@ def _same(left: Expression, right: Expression) -> bool:
         a, b = stack.pop()
         if a is b:
             continue
-        if type(a) is not type(b):
+        kind = a.__class__
+        if kind is not b.__class__:
             return False
-        match a, b:
-            case Load(), Load():
-                if a.array != b.array or a.type != b.type:
-                    return False
-            case Lookup(), Lookup():
-                if a.table != b.table or a.type != b.type:
-                    return False
-            case Apply(), Apply():
-                if a.function != b.function or a.type != b.type:
-                    return False
-            case _:
-                if a != b:
-                    return False
-                continue
-        if len(a.children) != len(b.children) or a._hash != b._hash:  # type: ignore[attr-defined]
+        if not isinstance(a, _Hashed):
+            if a != b:
+                return False
+            continue
+        if a._hash != b._hash or a.type != b.type or a.symbol != b.symbol:  # type: ignore[attr-defined]
             return False
-        stack.extend(zip(a.children, b.children, strict=True))
+        children = a.children
+        others = b.children
+        if len(children) != len(others):
+            return False
+        stack.extend(zip(children, others, strict=True))
     return True
 
 
@@ -263,11 +297,17 @@ def apply(function: str, *operands: Operand) -> Expression:
     return _fold(function, arguments, kind)
 
 
+#: Functions of which something can be folded though not all arguments are constants.
+_FOLDED = frozenset({"+", "-", "*", "/", "^", "neg", "not", "and", "or", "select", "div", "mod"})
+
+
 def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
     if function != "select" and all(isinstance(a, Constant) for a in arguments):
         value = evaluate_constant(function, [a.value for a in arguments], kind)  # type: ignore[attr-defined]
         if value is not None:
             return Constant(value, kind)
+    if function not in _FOLDED:
+        return Apply(function, arguments, kind)
     match function, arguments:
         case "+", (x, Constant(0)) | (Constant(0), x):
             return x

@@ -8,13 +8,25 @@ In: expressions.  Out: their nodes in order, rebuilt trees, the indices and load
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from .expression import BATCH, Axis, Expression, Load
 
 
-def postorder(*roots: Expression) -> list[Expression]:
-    """Every distinct node below (and with) the roots once, children before parents, in a deterministic order."""
+def postorder(*roots: Expression) -> tuple[Expression, ...]:
+    """Every distinct node below (and with) the roots once, children before parents, in a deterministic order.
+
+    The order of a tree is remembered, so the nodes may be those of an equal tree that was walked earlier. Where it matters
+    which of two equal nodes comes (in elaborate/), use `own_postorder`.
+    """
+    if len(roots) == 1:
+        return _remembered(roots[0])
+    return tuple(dict.fromkeys(node for root in roots for node in _remembered(root)))
+
+
+def own_postorder(*roots: Expression) -> list[Expression]:
+    """The same without a memory: the nodes are those of these trees."""
     order: list[Expression] = []
     seen: set[Expression] = set()
     stack: list[tuple[Expression, bool]] = [(r, False) for r in reversed(roots)]
@@ -28,8 +40,22 @@ def postorder(*roots: Expression) -> list[Expression]:
             order.append(node)
         else:
             stack.append((node, True))
-            stack.extend((c, False) for c in reversed(children))
+            stack.extend([(c, False) for c in reversed(children)])
     return order
+
+
+def _remembered(root: Expression) -> tuple[Expression, ...]:
+    return _order_of(root) if root.children else (root,)
+
+
+@lru_cache(maxsize=4096)
+def _order_of(root: Expression) -> tuple[Expression, ...]:
+    return tuple(own_postorder(root))
+
+
+def forget_walks() -> None:
+    """Let go of the trees whose orders are remembered."""
+    _order_of.cache_clear()
 
 
 def rebuild(root: Expression, rule: Callable[[Expression], Expression | None]) -> Expression:
@@ -37,8 +63,11 @@ def rebuild(root: Expression, rule: Callable[[Expression], Expression | None]) -
     done: dict[Expression, Expression] = {}
     for node in postorder(root):
         children = node.children
-        new = tuple(done[c] for c in children)
-        fresh = node if new == children else node.with_children(new)
+        if not children:
+            fresh = node
+        else:
+            new = tuple([done[c] for c in children])
+            fresh = node if new == children else node.with_children(new)
         replaced = rule(fresh)
         done[node] = fresh if replaced is None else replaced
     return done[root]
@@ -54,19 +83,22 @@ def substitute(root: Expression, mapping: Mapping[Any, Expression]) -> Expressio
             done[node] = mapping[node]
             continue
         children = node.children
-        new = tuple(done[c] for c in children)
+        if not children:
+            done[node] = node
+            continue
+        new = tuple([done[c] for c in children])
         done[node] = node if new == children else node.with_children(new)
     return done[root]
 
 
 def axes_in(*roots: Expression) -> tuple[Axis, ...]:
     """The distinct axes that occur, in order of first visit."""
-    return tuple(node for node in postorder(*roots) if isinstance(node, Axis))
+    return tuple([node for node in postorder(*roots) if node.__class__ is Axis])  # type: ignore[misc]
 
 
 def loads_in(*roots: Expression) -> tuple[Load, ...]:
     """The distinct loads that occur, loads inside subscripts included."""
-    return tuple(node for node in postorder(*roots) if isinstance(node, Load))
+    return tuple([node for node in postorder(*roots) if node.__class__ is Load])  # type: ignore[misc]
 
 
 def is_static(root: Expression) -> bool:
