@@ -19,6 +19,7 @@ from dataclasses import replace
 from ..mathematics.expression import BATCH, Apply, Expression, Load, apply, real
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import axes_in, postorder, rebuild, substitute
+from .cyclic import halve
 from .factoring import factor_out
 from .grouping import Cluster, core, grouped, is_here
 from .padding import pad
@@ -31,7 +32,7 @@ def clusters(graph: Graph, routines: Mapping[str, tuple[str, ...]]) -> tuple[lis
     """The clusters in order, and the graph that they are of."""
     result = factor_out(_hoist_scalars(_only_needed(graph, routines)))
     roots = {r for names in routines.values() for r in names}
-    result = pad(_inline(result, roots, _made_by(result, _users(result, routines))))
+    result = pad(halve(_inline(result, roots, _made_by(result, _users(result, routines)))))
     result, made = grouped(result, _users(result, routines))
     read_by: dict[str, set[int]] = {}
     for n, cluster in enumerate(made):
