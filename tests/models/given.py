@@ -42,7 +42,7 @@ def trained(name: str, **options: object) -> dln.Network:
 #: Settings that make a large network small without changing what it is made of.
 REDUCED: dict[str, dict[str, str]] = {
     "alexnet": {"size": "63", "part": "16", "units": "32", "classes": "5"},
-    "googlenet": {"size": "65", "part": "16", "classes": "5"},
+    "googlenet": {"size": "33", "part": "16", "classes": "5"},
     "deep_tanh": {"units": "20"},
     "adding_irnn": {"T": "12", "H": "8"},
     "adding_lstm": {"T": "12", "H": "8"},
