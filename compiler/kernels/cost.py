@@ -67,7 +67,7 @@ class CostModel:
         self.trips = Trips(nest)
 
     def _bits(self, axes: Sequence[Expression]) -> int:
-        return sum(1 << self.number[a] for a in dict.fromkeys(axes) if a in self.number)  # type: ignore[index]
+        return sum(1 << self.number[a] for a in dict.fromkeys(axes) if a in self.number)  # type: ignore[index,misc]
 
     def _work_of(self, roots: tuple[Expression, ...], free: set[Expression] = frozenset()) -> Work:  # type: ignore[assignment]
         """The loads and operations of expressions; nodes in `free` cost nothing (they are counted elsewhere)."""

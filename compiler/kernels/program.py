@@ -54,7 +54,8 @@ class Call:
     """One kernel on given buffers (byte offsets into memory).
 
     `extent`: the parallel range is 0 … extent−1.  `barrier`: all threads must have finished the calls before this one.
-    `families`: what it computes (profiles, messages).  `multiply_adds`, `bytes`: its cost, for partition and prediction.
+    `families`: what it computes (profiles, messages).  `multiply_adds`, `bytes`: its cost, for partition and prediction;
+    `cycles`: what the cost model expects of one core (0: of a copy, of which bytes alone count).
     """
 
     kernel: str
@@ -64,6 +65,7 @@ class Call:
     families: tuple[str, ...] = ()
     multiply_adds: int = 0
     bytes: int = 0
+    cycles: float = 0.0
 
 
 @record

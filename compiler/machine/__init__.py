@@ -6,4 +6,5 @@ In: a `Program`.  Out: `Code`, whose entry runs many minibatches in one call.
                 vector_random → vector_math
     driver      job → driver_support, driver_job, driver_copy, driver_threads → driver
     code        cache, fingerprint → target → image → elf, module → native → threads, team → machine_code
+    times       driver_speed → speed → prediction
 """

@@ -35,6 +35,7 @@ class Step:
     #: The routines that run it.
     routines: frozenset[str] = field(default_factory=frozenset)
     loops: Loops = ()
+    cycles: float = 0.0
 
 
 def calls(steps: Sequence[Step], place: Callable[[str], Bytes]) -> tuple[Call | TimeLoop, ...]:
@@ -78,7 +79,16 @@ class _Calls:
         self.written += writes
         self.read += reads
         places = tuple(self.place(n)[0] for n in step.buffers)
-        return Call(step.kernel, places, step.extent, barrier, step.families, step.multiply_adds, step.bytes)
+        return Call(
+            step.kernel,
+            places,
+            step.extent,
+            barrier,
+            step.families,
+            step.multiply_adds,
+            step.bytes,
+            step.cycles,
+        )
 
 
 def last_uses(steps: Sequence[Step], kept: Iterable[str]) -> dict[str, tuple[int, int]]:

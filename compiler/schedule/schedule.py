@@ -246,13 +246,14 @@ class _Lowering:
         loops: Loops = (),
     ) -> None:
         kernel, extent = self._kernel(nest)
+        cycles = self.plans[nest].cycles if nest in self.plans else 0.0
         stored = frozenset(buffers[r.buffer] for r in nest.results)
         loaded = frozenset(buffers[n] for n in nest.loaded)
         points = math.prod(a.size for a in nest.axes + nest.reduced)
         size = sum(self._bytes_of_a_step(n, loops) for n in dict.fromkeys(buffers))
         reads = loaded | (stored if nest.kind == "scatter" else frozenset())
         self.steps.append(
-            Step(kernel, buffers, reads, stored, extent, families, points, size, routines, loops)
+            Step(kernel, buffers, reads, stored, extent, families, points, size, routines, loops, cycles)
         )
 
     def _bytes_of_a_step(self, name: str, loops: Loops) -> int:
