@@ -36,15 +36,15 @@ def command(file: str, assignments: tuple[str, ...], as_json: bool) -> int:
             print_json(_empty() | _messages(messages))
         return 2
     counts = _count(network)
+    if counts is not None and not as_json:  # at once: the memory takes longer, since the network is lowered for it
+        _print_table(network.graph.name, counts)
     memory = None if counts is None else _memory(network)
     if as_json:
         sizes = counts.as_json() if counts is not None else _empty()
         print_json(sizes | _messages(messages) | ({"memory": memory} if memory is not None else {}))
-    elif counts is not None:
-        _print_table(network.graph.name, counts)
-        if memory is not None:
-            what = "training" if network.train is not None else "running"
-            click.echo(f"{what} takes {_bytes(memory)}")
+    elif memory is not None:
+        what = "training" if network.train is not None else "running"
+        click.echo(f"{what} takes {_bytes(memory)}")
     return 2 if any(message.is_error for message in messages) else 0
 
 
