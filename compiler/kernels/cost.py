@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from ..mathematics.affine import bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
 from ..mathematics.walks import axes_in, postorder
+from .footprints import ENTRY, FAR_BANDWIDTH, FAR_WAITING, NEAR_BANDWIDTH, Footprints, Movement
+from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
 from .plan import Body, body
 from .processor import LATENCY, NARROW, NEAR_WAITING, OPERATIONS_PER_CYCLE, WIDE
@@ -65,6 +67,18 @@ class CostModel:
         self.behind = self._work_of(tuple(r.value for r in nest.results if r.value is not nest.term))
         self.stores = [linear(r.offset) for r in nest.results]
         self.trips = Trips(nest)
+        sizes = [SIZES[b.data_type] for b in nest.buffers]
+        self.footprints = Footprints(
+            [
+                Movement(
+                    tuple(abs(s) * sizes[a.buffer] for s in a.steps),
+                    a.opaque,
+                    sizes[a.buffer],
+                    nest.buffers[a.buffer].elements * sizes[a.buffer],
+                )
+                for a in self.term.accesses
+            ]
+        )
 
     def _bits(self, axes: Sequence[Expression]) -> int:
         return sum(1 << self.number[a] for a in dict.fromkeys(axes) if a in self.number)  # type: ignore[index,misc]
@@ -159,12 +173,18 @@ class LaneCost:
         return result
 
     def cycles(
-        self, tile: Sequence[int], order: Sequence[int] | None = None, limit: float = math.inf
+        self,
+        tile: Sequence[int],
+        order: Sequence[int] | None = None,
+        limit: float = math.inf,
+        *,
+        walked: bool = False,
     ) -> float:
         """Cycles of the whole nest, or infinity if they are certainly more than `limit`.
 
         `tile`: elements of each axis of the results that are computed together (of the lane axis, whole vectors' worth).
-        `order`: the numbers of these axes, outermost loop first.
+        `order`: the numbers of these axes, outermost loop first.  `walked`: by what the loops in this order really touch
+        (footprints.py), which tells orders apart.
         """
         model, nest, lanes = self.model, self.model.nest, self.lanes
         counts = []
@@ -193,18 +213,43 @@ class LaneCost:
             )
             entries = math.prod(runs[:-1])
             computing = math.prod(runs) * step + entries * 5
+            if walked:
+                entries = math.prod(runs[: max(len(runs) - 1 - inside.unrolled, 0)])
+                computing = math.prod(runs) * step + entries * ENTRY
             if blocks * computing > limit:
                 return math.inf
             order = range(len(tile)) if order is None else order
-            near, far = (
-                (0.0, 0.0) if self.traffic.is_small else self.traffic.cycles(counts, runs, tile, order)
-            )
-            waiting = NEAR_WAITING * near + model.processor.waiting * far
+            waits = model.processor.waiting
+            if self.traffic.is_small:
+                near, far = 0.0, 0.0
+            elif walked:
+                (near, far), waits = self._walked(tile, runs, order), FAR_WAITING
+            else:
+                near, far = self.traffic.cycles(counts, runs, tile, order)
+            waiting = NEAR_WAITING * near + waits * far
             total = max(computing, near + far) + min(computing, waiting)
             if self.lane is not None and not self.in_results:
                 total += together * 5  # adding up the lanes
         loads = _total(self.behind_loads, counts) + together * self.stored
         return blocks * (total + model.processor.issued(loads, _total(model.behind.operations, counts)) + 4)
+
+    def _walked(
+        self, tile: Sequence[int], runs: Sequence[float], order: Sequence[int]
+    ) -> tuple[float, float]:
+        """What `Traffic.cycles` gives, by what the loops touch from the innermost outwards."""
+        model, axes = self.model, self.model.nest.axes
+        covered: list[float] = [*tile, *(1.0 for _ in self.reduced)]
+        if self.lane is not None and not self.in_results:
+            covered[self.lane_number] = self.lanes
+        loops: list[tuple[int, float, float]] = []
+        for axis, turns in zip(reversed(self.reduced), reversed(runs), strict=True):
+            number = model.number[axis]
+            loops.append((number, turns, covered[number] * turns))
+        blocks = [-(-axis.size // size) for axis, size in zip(axes, tile, strict=True)]
+        loops += [(n, blocks[n], axes[n].size) for n in reversed(order)]
+        near, far = model.footprints.brought(covered, loops)
+        tiles = math.prod(blocks)
+        return near / NEAR_BANDWIDTH / tiles, far / FAR_BANDWIDTH / tiles
 
     def _body(self, varying: int, together: int) -> tuple[Body, int]:
         """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""

@@ -10,6 +10,7 @@ model (cost.py) finds fastest.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ _LANE_AXES = 3
 #: Of so many plans that are at most so much slower than the best, other orders of the loops over tiles are tried.
 _ORDERED = 6
 _NEAR = 1.1
+#: In nests of more cycles than this, what the loops touch (footprints.py) decides between so many of the best plans, and on the
+#: order of their loops: up to so many of them are tried in every order.
+_LARGE = 30_000.0
+_WALKED = 4
+_PERMUTED = 4
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
 
@@ -99,9 +105,52 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
                 cycles = cost.cycles(tile, other, limit=least)
                 if cycles < least * 0.99:
                     least, best, chosen, order = cycles, tile, cost, other
+    if least > _LARGE:
+        best, chosen, order = _walk(nest, near, (least, best, chosen), order)
     axes, tile = tuple(nest.axes[n] for n in order), tuple(best[n] for n in order)
     plan = Plan(axes, _parallel(axes, tile), tile, chosen.reduced, chosen.lane, chosen.lanes)
     return Choice(_written_out(nest, plan), least, model.ideal(registers.lanes(nest)))
+
+
+def _walk(
+    nest: Nest,
+    near: Sequence[tuple[float, Tile, LaneCost]],
+    least: tuple[float, Tile, LaneCost],
+    order: Sequence[int],
+) -> tuple[Tile, LaneCost, Sequence[int]]:
+    """Of some of the best tiles, the one whose loops touch least in the best order: the tile, its cost, and the order."""
+    _, best, chosen = least
+    fewest = chosen.cycles(best, order, walked=True)
+    limit = least[0] * _NEAR
+    for _, tile, cost in sorted((n for n in near if n[0] < limit), key=lambda n: n[0])[:_WALKED]:
+        for way in _reduction_orders(nest, cost):
+            for other in _walks(nest, tile):
+                cycles = way.cycles(tile, other, limit=fewest, walked=True)
+                if cycles < fewest * 0.99:
+                    fewest, best, chosen, order = cycles, tile, way, other
+    return best, chosen, order
+
+
+def _reduction_orders(nest: Nest, cost: LaneCost) -> Iterator[LaneCost]:
+    """The cost with the reduction's loops in the order that it has, and with each of the others innermost."""
+    yield cost
+    if cost.in_results:
+        for axis in cost.reduced[:-1]:
+            others = tuple(a for a in cost.reduced if a != axis)
+            yield cost.model.along(cost.lane, cost.lanes, (*others, axis))
+
+
+def _walks(nest: Nest, tile: Tile) -> Iterator[Sequence[int]]:
+    """Orders of the loops over tiles: all of them for a few loops, otherwise each loop innermost, or outermost."""
+    several = [n for n, (axis, size) in enumerate(zip(nest.axes, tile, strict=True)) if size < axis.size]
+    single = [n for n in range(len(tile)) if n not in several]
+    if len(several) <= _PERMUTED:
+        yield from ([*single, *order] for order in itertools.permutations(several))
+        return
+    for n in several:
+        others = [m for m in several if m != n]
+        yield [*single, *others, n]
+        yield [*single, n, *others]
 
 
 def _lane_axes(nest: Nest, registers: Registers) -> Iterator[tuple[Axis | None, int]]:
