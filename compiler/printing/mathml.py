@@ -21,6 +21,7 @@ _OPERATORS = {
     r"\le": "≤", r"\ge": "≥", r"\ne": "≠", r"\wedge": "∧", r"\vee": "∨", r"\neg": "¬", r"\cdot": "·", r"\bmod": "mod",
     r"\partial": "∂", r"\lfloor": "⌊", r"\rfloor": "⌋", r"\{": "{", r"\}": "}", "-": "−", "'": "′",
 }  # fmt: skip
+_AIR = '<mspace width="0.17em"/>'
 _BIG = {r"\sum": "∑", r"\prod": "∏"}
 _FUNCTIONS = (r"\exp", r"\log", r"\tanh", r"\sin", r"\cos", r"\max", r"\min")
 _GREEK = {
@@ -100,7 +101,7 @@ class _Reader:
             above = f"<mrow>{above}</mrow>"
         limits = first in _BIG or first in (r"\max", r"\min", r"\operatorname*")
         if limits and below:
-            return f"<munder>{base}{below}</munder>"
+            return f"<munder>{base}{below}</munder>{'' if first in _BIG else _AIR}"
         if below and above:
             return f"<msubsup>{base}{below}{above}</msubsup>"
         if below:
