@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "train": "compile and train; leaves a run folder with weights, log and report",
     "ensemble": "train several networks and average their predictions",
     "search": "the best values of params and settings",
+    "report": "a page about a run: curves, layers, predictions, equations",
     "eval": "loss and metrics of trained weights",
     "predict": "the layers' values for data, with trained weights",
     "generate": "text from a trained network, token by token",

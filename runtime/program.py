@@ -74,7 +74,7 @@ class Network:
             raise InputError(f"precision is 'float32' or 'float64', got {precision!r}")
         if threads is not None and threads < 1:
             raise InputError(f"threads should be at least 1, got {threads}")
-        self.elaborated, self.folder = elaborated, folder
+        self.elaborated, self.folder, self.threads = elaborated, folder, threads
         plan = read_plan(elaborated)
         self.plan = plan if seed is None else replace(plan, seed=seed)
         self.precision: Precision = precision

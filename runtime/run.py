@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .checkpoint import read_checkpoint
-from .data.reading import Data
+from .data.reading import TEXT, Data
 from .errors import NothingToTrain, ResumeError, TrainingDiverged, TrainingInterrupted
-from .report import report
 from .resolved_source import resolved_sources
 from .run_folder import RunFolder
 from .training.history import Figures, History, Record
@@ -129,8 +128,11 @@ class Run:
         self.folder.save_checkpoint(state, {**self.settings, "source": self.sources["network.dln"]})
         self.snapshots.write()
 
-    def finish(self) -> dict[str, Any]:
-        """Write everything that the run leaves, weights first. Returns its figures, by part, and how it went."""
+    def finish(self, *, inside: bool = True) -> dict[str, Any]:
+        """Write everything that the run leaves, weights first. Returns its figures, by part, and how it went.
+
+        inside   whether the report tells what went on inside of the network, which is computed anew
+        """
         self.net.save(self.folder.weights)
         self.keep(self.state)
         figures = self._figures()
@@ -144,9 +146,30 @@ class Run:
             "folder": str(self.folder.path),
         }
         self.folder.log("end", {key: value for key, value in content.items() if value == value})
-        name, source = self.folder.path.name, self.sources["network.dln"]
-        self.folder.write_report(report(name, self.history, figures, self.settings, source))
+        self.folder.write_report(self._report(figures, inside and self.history.ending != "interrupted"))
         return content
+
+    def _report(self, figures: Mapping[str, Figures], inside: bool) -> str:
+        from .report.report import Material, report
+
+        net, text = self.net, self.net.statistics.found.get(TEXT)
+        return report(
+            Material(
+                self.folder.path.name,
+                self.history,
+                figures,
+                self.settings,
+                self.sources["network.dln"],
+                net.elaborated,
+                net.plan,
+                net.saved_arrays(),
+                self.snapshots.kept if inside else {},
+                self.data.parts if inside else {},
+                [str(token) for token in text["vocabulary"]] if text else None,
+                net.precision,
+                net.threads,
+            )
+        )
 
     def _figures(self) -> dict[str, Figures]:
         """Figures of the kept weights on every part. After Ctrl-C nothing is computed any more: those of the log serve."""

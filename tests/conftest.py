@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# The reports of the many runs that the tests make: brief, but where a test asks for more.
+os.environ.setdefault("DLN_BRIEF", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

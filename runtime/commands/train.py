@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(), help="The run folder. Default: runs/NAME-1, -2, …")
 @click.option("--folds", type=int, help="Cross-validation: train once for each of so many folds.")
 @click.option("--workers", type=click.IntRange(1), help="Folds that are trained at once. Default: all cores.")
+@click.option(
+    "--brief",
+    is_flag=True,
+    envvar="DLN_BRIEF",
+    help="A report without what is computed anew: layers, predictions.",
+)
 @click.option("--resume", type=click.Path(), help="Go on with an interrupted run: its folder.")
 @JSON
 def command(
@@ -53,6 +59,7 @@ def command(
     out: str | None,
     folds: int | None,
     workers: int | None,
+    brief: bool,
     resume: str | None,
     as_json: bool,
 ) -> int:
@@ -76,7 +83,7 @@ def command(
                 out=out,
                 as_json=as_json,
             )
-        return _train(file, settings, threads, precision, out, resume, as_json)
+        return _train(file, settings, threads, precision, out, resume, brief, as_json)
 
     return with_json_errors(as_json, action)
 
@@ -88,6 +95,7 @@ def _train(
     precision: str,
     out: str | None,
     resume: str | None,
+    brief: bool,
     as_json: bool,
 ) -> int:
     started = time.perf_counter()
@@ -105,7 +113,7 @@ def _train(
         raise click.UsageError(str(error)) from None
     run.started = started
     whole = _watched(run, text)
-    content = run.finish()
+    content = run.finish(inside=not brief)
     _tell(run, content, text)
     if as_json:
         print_json({"train": {}, "validation": {}, "test": {}} | content)

@@ -51,7 +51,7 @@ def train_job(job: Job) -> Result:
         run = Run(net, net.load_data(), RunFolder.at(Path(job.folder)), job.file, job.settings)
         run.started = started
         whole = run.train()
-        return {**run.finish(), **({} if whole else {"error": run.message})}
+        return {**run.finish(inside=False), **({} if whole else {"error": run.message})}
     except (DiagnosticError, RunError, OSError, MemoryError) as error:
         return {"error": str(error) or type(error).__name__}
 

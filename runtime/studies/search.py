@@ -114,7 +114,7 @@ def _train(search: Search, trials: Trials, trial: Trial, advice: Any) -> None:
             return _give_up(search.plan, trial, others, advice)
 
         run.train(on_epoch)
-        content = run.finish()
+        content = run.finish(inside=False)
         trial.figures = {part: content[part] for part in run.data.parts if part in content}
         trial.epochs = len(run.history)
         ending = run.history.ending
