@@ -1,4 +1,4 @@
-"""The models of sequences, texts and pre-training: what each is to show, in seconds; models/README.md has the figures of whole runs.
+"""The models of sequences, texts and pre-training: what each is to show. The figures of whole runs are in models/README.md.
 
 The oracles: min-char-rnn written in NumPy, losses of guessing that are known in closed form, what the data was made by.
 """
