@@ -31,7 +31,7 @@ from .walks import axes_in, is_static, substitute
 
 @dataclass
 class Row:
-    """The sizes of one input or layer, the families inside of it included."""
+    """The sizes of one input or layer, the families inside of it included. `backward` and `path` are those of effort.py."""
 
     name: str
     kind: str
@@ -41,6 +41,8 @@ class Row:
     weights: int = 0
     multiply_adds: int = 0
     bytes: int = 0
+    backward: int = 0
+    path: int = 0
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -52,6 +54,8 @@ class Row:
             "weights": self.weights,
             "multiply_adds": self.multiply_adds,
             "bytes": self.bytes,
+            "multiply_adds_backward": self.backward,
+            "path": self.path,
         }
 
 
@@ -64,7 +68,7 @@ class Counts:
 
     def as_json(self) -> dict[str, object]:
         total = self.total.as_json()
-        keys = ("units", "connections", "weights", "multiply_adds", "bytes")
+        keys = ("units", "connections", "weights", "multiply_adds", "multiply_adds_backward", "bytes", "path")
         return {**{k: total[k] for k in keys}, "families": [r.as_json() for r in self.rows]}
 
 

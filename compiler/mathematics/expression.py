@@ -106,12 +106,9 @@ class Axis(Expression):
         return self.serial
 
     def __eq__(self, other: object) -> bool:  # the library's would build two tuples, very often
-        return self is other or (
-            other.__class__ is Axis
-            and self.serial == other.serial  # type: ignore[attr-defined]
-            and self.extent == other.extent  # type: ignore[attr-defined]
-            and self.name == other.name  # type: ignore[attr-defined]
-        )
+        if self is other or other.__class__ is not Axis or self.serial != other.serial:  # type: ignore[attr-defined]
+            return self is other
+        return self.extent == other.extent and self.name == other.name  # type: ignore[attr-defined]
 
     @property
     def size(self) -> int:

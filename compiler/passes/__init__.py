@@ -3,5 +3,5 @@
 In: a `Graph`.  Out: a `Graph` that means the same and more: gradients, updates, gathers in place of scatters.
 
     order       order → recurrence
-    passes      simplify → operands → gradient → regularise → sums → tables → connections → sharing → shared_values
+    passes      simplify → operands → gradient → effort → regularise → sums → tables → connections → sharing → shared_values
 """

@@ -161,6 +161,20 @@ def test_check_counts(capsys):
     assert "hidden" in capsys.readouterr().out
 
 
+def test_check_predicts_the_time_of_a_step(capsys):
+    assert run(["check", "tiny.dln", "--cost", "--threads", "1", "--json"]) == 0
+    found = last_json(capsys.readouterr().out)
+    assert 0 < found["arena"] < found["memory"]
+    cost = found["cost"]
+    assert (cost["routine"], cost["threads"]) == ("train", 1)
+    assert 0 < cost["seconds"] == pytest.approx(sum(call["seconds"] for call in cost["calls"]))
+    families = [name for call in cost["calls"] for name in call["families"]]
+    assert families[0] == "minibatch" and {"hidden", "score", "∂hidden.w"} <= set(families)
+    assert run(["check", "tiny.dln", "--cost"]) == 0
+    shown = capsys.readouterr().out
+    assert "a step of" in shown and "∂hidden.w" in shown
+
+
 def test_check_looks_at_the_data(folder, capsys):
     (folder / "bad.dln").write_text(TINY.replace("target", "targt"))
     assert run(["check", "bad.dln", "--json"]) == 2
