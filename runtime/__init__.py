@@ -14,7 +14,7 @@ Read in this order:
     studies/                              several trainings: folds, ensembles, search
     diagnosis/                            what went on inside: activations and gradients, replayed; where a NaN arose
     checkpoint, run_folder, resolved_source, run      what a training leaves on the disk
-    progress, report/                     what a person sees of it
+    progress, live_view, report/          what a person sees of it
     file_check, gradient_check            a file without running it; derived against numeric gradients
     command_line, commands/               the command `dln`, one module a subcommand
 """

@@ -113,8 +113,12 @@ class Bar:
 
 def progress_on(stream: IO[str], epochs: int) -> Lines | Bar:
     """A bar where the stream is a terminal, lines where it is not."""
+    return Bar(stream, epochs) if is_terminal(stream) else Lines(stream, epochs)
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether a person looks at the stream."""
     try:
-        terminal = stream.isatty()
+        return stream.isatty()
     except (AttributeError, ValueError):
-        terminal = False
-    return Bar(stream, epochs) if terminal else Lines(stream, epochs)
+        return False

@@ -30,6 +30,7 @@ from .training.settings import EQUATIONS
 from .training.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from .diagnosis.layer_statistics import Looks, Observer
     from .program import Network
 
 #: What must be the same for a run to go on: everything that its bits depend on. (The number of epochs may change.)
@@ -117,6 +118,27 @@ class Run:
         except (TrainingInterrupted, TrainingDiverged) as ending:
             self.message = str(ending)
         return not self.message
+
+    def observer(self) -> Callable[[int], Looks]:
+        """A function that looks at the layers after an epoch, with the weights as they are then."""
+        observers: list[Observer] = []
+
+        def observe(epoch: int) -> Looks:
+            from .diagnosis.layer_statistics import Observer
+
+            if not observers:  # compiled when first used
+                net = self.net
+                observers.append(
+                    Observer(
+                        net.elaborated, self.data["train"], precision=net.precision, seed=net.plan.seed,
+                        threads=net.threads,
+                    )
+                )  # fmt: skip
+            names = self.net.saved_arrays()
+            observers[0].look(epoch, {n: v for n, v in self.state.current.items() if n in names})
+            return observers[0].looks
+
+        return observe
 
     # The keeper of a training's states (see training.py).
 

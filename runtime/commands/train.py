@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(), help="The run folder. Default: runs/NAME-1, -2, …")
 @click.option("--folds", type=int, help="Cross-validation: train once for each of so many folds.")
 @click.option("--workers", type=click.IntRange(1), help="Folds that are trained at once. Default: all cores.")
+@click.option("--live", is_flag=True, help="On a terminal: curves and layers while it trains.")
 @click.option(
     "--brief",
     is_flag=True,
@@ -59,6 +60,7 @@ def command(
     out: str | None,
     folds: int | None,
     workers: int | None,
+    live: bool,
     brief: bool,
     resume: str | None,
     as_json: bool,
@@ -83,7 +85,7 @@ def command(
                 out=out,
                 as_json=as_json,
             )
-        return _train(file, settings, threads, precision, out, resume, brief, as_json)
+        return _train(file, settings, threads, precision, out, resume, live, brief, as_json)
 
     return with_json_errors(as_json, action)
 
@@ -95,6 +97,7 @@ def _train(
     precision: str,
     out: str | None,
     resume: str | None,
+    live: bool,
     brief: bool,
     as_json: bool,
 ) -> int:
@@ -112,7 +115,7 @@ def _train(
     except (NothingToTrain, ResumeError) as error:
         raise click.UsageError(str(error)) from None
     run.started = started
-    whole = _watched(run, text)
+    whole = _watched(run, text, live)
     content = run.finish(inside=not brief)
     _tell(run, content, text)
     if as_json:
@@ -120,9 +123,9 @@ def _train(
     return 0 if whole else 1
 
 
-def _watched(run: Run, text: Any) -> bool:
+def _watched(run: Run, text: Any, live: bool) -> bool:
     """Train, with progress on the screen."""
-    from ..progress import progress_on
+    from ..progress import is_terminal, progress_on
 
     net = run.net
     counts = ", ".join(f"{n} {part}" for part, n in run.data.counts.items())
@@ -132,6 +135,11 @@ def _watched(run: Run, text: Any) -> bool:
         file=text,
         flush=True,
     )
+    if live and is_terminal(text):
+        from ..live_view import LiveView
+
+        with LiveView(text, net.plan.epochs, run.observer()) as view:
+            return run.train(view.on_epoch, view.on_progress)
     with progress_on(text, net.plan.epochs) as progress:
         return run.train(progress.on_epoch, progress.on_progress)
 

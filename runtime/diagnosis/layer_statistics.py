@@ -103,46 +103,78 @@ def look_inside(
     threads: int | None = None,
 ) -> Looks:
     """Compute everything anew from the weights. `arrays`: the samples to look at, of which some are taken, evenly spread."""
-    graph = network.graph
-    layers, bent, recurrent = layers_of(graph), bends(graph), _recurrent(graph)
-    wanted = {*layers, *recurrent, *(s for name in layers if name in bent for s in bent[name].sources)}
-    wanted |= {derivative_name(name) for name in [*layers, *recurrent]}
-    wanted |= {derivative_name(a.name) for a in graph.weights}
-    count = count_samples(arrays)
-    samples = min(count, SAMPLES, max(1, BYTES // max(1, _bytes(graph, wanted))))
-    inside = Inside(
-        network,
-        samples,
-        families=lambda family: family.name in wanted and family.type == "real",
-        precision=precision,
-        threads=threads,
-        gradient=graph.loss is not None,
-    )
-    order = np.linspace(0, count - 1, samples).astype(np.int64)
-    looks = Looks(samples, sorted(snapshots))
-    for epoch in looks.epochs:
-        weights = snapshots[epoch]
-        inside.compute(
-            arrays, 0, samples, weights=weights, seed=seed, epoch=epoch, training=True, order=order
+    observer = Observer(network, arrays, precision=precision, seed=seed, threads=threads)
+    epochs = sorted(snapshots)
+    for epoch in epochs:
+        observer.look(epoch, snapshots[epoch], keep=epoch in moments(epochs))
+    return observer.looks
+
+
+class Observer:
+    """Looks into a network at any moment. `looks`: what it has seen; arguments as those of `look_inside`."""
+
+    def __init__(
+        self,
+        network: Network,
+        arrays: Mapping[str, np.ndarray],
+        *,
+        samples: int = SAMPLES,
+        precision: Precision = "float32",
+        seed: int = 0,
+        threads: int | None = None,
+    ):
+        graph = self.graph = network.graph
+        self.arrays, self.seed = arrays, seed
+        self.layers, self.bends, self.recurrent = layers_of(graph), bends(graph), _recurrent(graph)
+        wanted = {*self.layers, *self.recurrent}
+        wanted |= {derivative_name(name) for name in wanted} | {
+            derivative_name(a.name) for a in graph.weights
+        }
+        wanted |= {s for name in self.layers if name in self.bends for s in self.bends[name].sources}
+        count = count_samples(arrays)
+        samples = min(count, samples, max(1, BYTES // max(1, _bytes(graph, wanted))))
+        self.inside = Inside(
+            network,
+            samples,
+            families=lambda family: family.name in wanted and family.type == "real",
+            precision=precision,
+            threads=threads,
+            gradient=graph.loss is not None,
         )
-        keep = epoch in looks.shown
+        self.order = np.linspace(0, count - 1, samples).astype(np.int64)
+        self.looks = Looks(samples, [])
+
+    def look(self, epoch: int, weights: Mapping[str, np.ndarray], *, keep: bool = False) -> None:
+        """Note what these weights do, as those of an epoch. `keep`: distributions too."""
+        inside, looks = self.inside, self.looks
+        looks.epochs = sorted({*looks.epochs, epoch})
+        inside.compute(
+            self.arrays,
+            0,
+            looks.samples,
+            weights=weights,
+            seed=self.seed,
+            epoch=epoch,
+            training=True,
+            order=self.order,
+        )
         with np.errstate(all="ignore"):
-            for name in layers:
+            for name in self.layers:
                 if name in inside.kept:
-                    slopes = _slopes(inside, bent[name], arrays, order) if name in bent else None
-                    look = _layer(inside, name, slopes, bent[name].steepest if name in bent else 0.0, keep)
+                    bend = self.bends.get(name)
+                    slopes = _slopes(inside, bend, self.arrays, self.order) if bend is not None else None
+                    look = _layer(inside, name, slopes, bend.steepest if bend is not None else 0.0, keep)
                     looks.layers.setdefault(name, {})[epoch] = look
-            for array in graph.weights:
+            for array in self.graph.weights:
                 if array.name in weights and derivative_name(array.name) in inside.kept:
                     value, slope = weights[array.name], inside.value(derivative_name(array.name))
                     look_at_weight = WeightLook(_norm(value), _norm(slope), _some(value) if keep else None)
                     looks.weights.setdefault(array.name, {})[epoch] = look_at_weight
-            for name, axis in recurrent.items():
+            for name, axis in self.recurrent.items():
                 if derivative_name(name) in inside.kept:
-                    slopes = np.moveaxis(inside.value(derivative_name(name)), axis, 0).astype(np.float64)
-                    means = np.sqrt((slopes.reshape(len(slopes), -1) ** 2).mean(1))
+                    steps = np.moveaxis(inside.value(derivative_name(name)), axis, 0).astype(np.float64)
+                    means = np.sqrt((steps.reshape(len(steps), -1) ** 2).mean(1))
                     looks.steps.setdefault(name, {})[epoch] = means
-    return looks
 
 
 def _slopes(
