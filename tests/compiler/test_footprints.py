@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dln.compiler.kernels import footprints
 from dln.compiler.kernels.footprints import LINE, Footprints, Movement, lines_of
+from dln.compiler.kernels.memory import in_order
 from dln.compiler.kernels.nest import Buffer, Nest, Result, total
 from dln.compiler.kernels.tiling import Registers, choose
 from dln.compiler.mathematics.expression import Axis, Load
@@ -59,6 +60,16 @@ def test_pieces_that_are_powers_of_two_apart_crowd_into_few_sets(moving):
     assert min(64, lines * crowding) / min(64, lines) == pytest.approx(
         min(64, lines) / len(sets), rel=0.5
     ) or crowding == pytest.approx(64 / len(sets), rel=0.5)
+
+
+@pytest.mark.parametrize("shape", [(64, 24, 24, 64), (64, 12, 12, 32), (256, 512), (32, 26, 26, 64)])
+def test_planes_and_rows_of_large_arrays_fall_into_many_sets(shape):
+    """The same place in all planes: 64 lines of which no set of 8 holds more than two or three."""
+    layout = in_order("float32", shape, range(len(shape)))
+    for count, stride in zip(shape, layout.strides, strict=True):
+        if stride * 4 >= 1024:
+            sets = np.unique(np.arange(min(count, 64)) * stride * 4 // LINE % 64)
+            assert len(sets) >= min(count, 64) / 4
 
 
 def misses(loads, axes, capacity):
