@@ -20,24 +20,37 @@ SHOWN = 40
 
 
 def sizes(network: Network) -> str:
-    """Units, connections, weights, multiply-adds and bytes of every layer."""
+    """Units, connections, weights, multiply-adds, bytes and the longest path of every layer, as `dln check` counts them."""
     from ...compiler.mathematics.counts import count
     from ...compiler.mathematics.lattice import TooManyPoints
+    from ...compiler.passes.effort import add_effort
 
     try:
-        counts = count(network.graph)
+        counts = add_effort(network.graph, count(network.graph))
     except TooManyPoints as error:
         return f"<p>{escape(str(error))}</p>"
-    keys = ("units", "connections", "weights", "multiply_adds", "bytes")
+    keys = ("units", "connections", "weights", "multiply_adds", "backward", "bytes", "path")
     rows = []
     for row in counts.rows:
         extents = " × ".join(f"{n:,}" for n in row.extents) or "1"
         rows.append((escape(row.name), row.kind, extents, *(f"{getattr(row, key):,}" for key in keys)))
     total = ("in all", "", "", *(f"{getattr(counts.total, key):,}" for key in keys))
-    heads = ("", "kind", "extents", "units", "connections", "weights", "multiply-adds", "bytes")
+    heads = (
+        "",
+        "kind",
+        "extents",
+        "units",
+        "connections",
+        "weights",
+        "multiply-adds",
+        "backward",
+        "bytes",
+        "path",
+    )
     note = (
-        '<p class="note">Of one sample, forwards. A connection to a unit that is always 1 is a bias; weights are the'
-        " distinct ones; bytes those of the values and of the weights, four for each number.</p>"
+        '<p class="note">Of one sample. A connection to a unit that is always 1 is a bias; weights are the distinct ones;'
+        " multiply-adds are those forwards, and those of the gradient; bytes are those of the values and of the weights, four"
+        " for each number; the path is the longest chain of equations up to the layer, of which each needs the one before.</p>"
     )
     return table(heads, rows, last=total) + note
 
