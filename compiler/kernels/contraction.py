@@ -17,19 +17,21 @@ and computes some results twice, with the same bits; where that is not harmless 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ..mathematics.expression import Axis, Expression
-from ..mathematics.graph import REDUCTIONS
+from .accumulators import better, combined, neutral
 from .arithmetic import Arithmetic
-from .bounds import Bounds, split_conditions
+from .bounds import Bounds, Split, split_conditions
 from .lanes import Evaluator
 from .loop_builder import Builder
 from .loops import Element, Function, Store, Value
 from .nest import Nest, Result, total
 from .plan import Plan, Shift
 from .products import addends
+
+_BITS = {"f32": 32, "f64": 64}
+_MASKED_BITS = 512  # vectors of so many bits have masks in hardware
 
 
 def generate(nest: Nest, plan: Plan, name: str) -> Function:
@@ -123,25 +125,85 @@ class _Kernel:
         split = split_conditions(
             nest.where, plan.loops, varying, plan.lane if plan.lane in nest.reduced else None
         )
-        neutral = self._neutral()
-        width = len(neutral)
-        carried = [v for _ in range(plan.ways) for _ in self.shifts for v in neutral]
-        opened = 0
+        first = self._neutral()
+        width = len(first)
+        carried = [v for _ in range(plan.ways) for _ in self.shifts for v in first]
         for test in split.before:
             carried = builder.open_branch(self.loop_evaluator.value(test), carried)
-            opened += 1
-        end: Value | None = None
-        for axis, bounds in zip(plan.loops, split.loops, strict=True):
-            carried, upper = self._open_reduction(axis, bounds, carried)
-            end = upper if upper is not None else end
-            opened += 1
-            for test in bounds.tests:
-                carried = builder.open_branch(self.loop_evaluator.value(test), carried)
-                opened += 1
+        carried = self._loops(split, 0, carried, None)
+        for _ in split.before:
+            carried = builder.close(carried)
         way = len(self.shifts) * width
+        ways = [carried[n * way : (n + 1) * way] for n in range(plan.ways)]
+        while len(ways) > 1:  # partial results in pairs
+            pairs = zip(ways[::2], ways[1::2], strict=False)
+            ways = [
+                [combined(nest.kind, self.evaluator.arithmetic, a, b) for a, b in zip(*p, strict=True)]
+                for p in pairs
+            ] + (ways[-1:] if len(ways) % 2 else [])
+        return {shift: ways[0][n * width : (n + 1) * width] for n, shift in enumerate(self.shifts)}
+
+    def _loops(self, split: Split, at: int, carried: list[Value], end: Value | None) -> list[Value]:
+        """The reduction's loops from number `at` inwards, and what stands in them. `end`: where the lanes end, if it is to be
+        seen to.
+
+        Where lanes are not masked at no cost, a loop that may end within a vector goes over whole vectors first.
+        """
+        builder, plan = self.builder, self.plan
+        if at == len(plan.loops):
+            return self._terms(split, carried, end)
+        axis, bounds = plan.loops[at], split.loops[at]
+        lower, upper, guarded = self._extent(axis, bounds)
+        step = bounds.step * self._steps_at_once(axis)
+        if axis == plan.lane:
+            end = self._end_of_lanes(lower, upper, step)
+        if axis != plan.lane or end is None or plan.lanes * _BITS[self.real] >= _MASKED_BITS:
+            return self._loop(split, at, carried, end, (lower, upper, step, guarded))
+        length = builder.subtract(upper, lower)
+        if length.is_constant:
+            whole = builder.integer(int(length.attribute) // step * step)  # type: ignore[call-overload]
+        else:
+            positive = builder.maximum(length, builder.integer(0))
+            whole = builder.emit("and", (positive, builder.integer(-step)), "i64")
+        whole = builder.add(lower, whole)
+        if not (lower.is_constant and whole.is_constant and whole.attribute == lower.attribute):
+            carried = self._loop(split, at, carried, None, (lower, whole, step, guarded))
+            self.evaluator.forget()
+        self.starts[axis] = whole
+        carried = builder.open_branch(builder.emit("icmp", (whole, upper), "i1", 1, "slt"), carried)
+        return builder.close(self._loops(split, at + 1, carried, end))
+
+    def _loop(
+        self,
+        split: Split,
+        at: int,
+        carried: list[Value],
+        end: Value | None,
+        extent: tuple[Value, Value, int, bool],
+    ) -> list[Value]:
+        """One loop with its tests, and those within it."""
+        builder, axis, tests = self.builder, self.plan.loops[at], split.loops[at].tests
+        lower, upper, step, guarded = extent
+        self.starts[axis], carried = builder.open_loop(lower, upper, step, carried, guarded=guarded)
+        for test in tests:
+            carried = builder.open_branch(self.loop_evaluator.value(test), carried)
+        carried = self._loops(split, at + 1, carried, end)
+        for _ in range(len(tests) + 1):
+            carried = builder.close(carried)
+        return carried
+
+    def _terms(self, split: Split, carried: list[Value], end: Value | None) -> list[Value]:
+        """The accumulators after the terms that stand in the innermost loop."""
+        builder, plan = self.builder, self.plan
+        carried = list(carried)
+        width = len(carried) // (plan.ways * len(self.shifts))
         for number, step in enumerate(plan.steps):
-            tail = None if end is None else self._lanes_before(end, step)
-            first = number % plan.ways * way
+            tail = None
+            if end is not None:
+                tail = self._lanes_before(end, step)
+            elif self.masked is None:
+                self.evaluator.tail = None
+            first = number % plan.ways * len(self.shifts) * width
             for n, shift in enumerate(self.shifts):
                 place = (*shift, *step)
                 mask = tail
@@ -152,21 +214,11 @@ class _Kernel:
                     mask = holds if mask is None else builder.both(mask, holds)
                 at = slice(first + n * width, first + (n + 1) * width)
                 carried[at] = self._accumulate(place, carried[at], mask)
-        for _ in range(opened):
-            carried = builder.close(carried)
-        ways = [carried[n * way : (n + 1) * way] for n in range(plan.ways)]
-        while len(ways) > 1:  # partial results in pairs
-            pairs = zip(ways[::2], ways[1::2], strict=False)
-            ways = [[self._combine(a, b) for a, b in zip(*p, strict=True)] for p in pairs] + (
-                ways[-1:] if len(ways) % 2 else []
-            )
-        return {shift: ways[0][n * width : (n + 1) * width] for n, shift in enumerate(self.shifts)}
+        return carried
 
-    def _open_reduction(
-        self, axis: Axis, bounds: Bounds, carried: list[Value]
-    ) -> tuple[list[Value], Value | None]:
-        """Open one loop of the reduction; if it runs over lanes and may end within a vector, also where it ends."""
-        builder, plan, evaluate = self.builder, self.plan, self.loop_evaluator
+    def _extent(self, axis: Axis, bounds: Bounds) -> tuple[Value, Value, bool]:
+        """Where a loop of the reduction begins and ends, and whether that makes loads in it safe."""
+        builder, evaluate = self.builder, self.loop_evaluator
         lower, upper = builder.integer(0), builder.integer(axis.size)
         guarded = bool(bounds.tests) or bounds.step > 1
         for expression in bounds.lower:
@@ -184,22 +236,19 @@ class _Kernel:
                 step = builder.integer(bounds.step)
                 first = builder.add(lower, evaluate.arithmetic.divide("mod", distance, step, None))
             lower = first
-        stride = plan.stride if axis == plan.loops[-1] else 1
-        lanes = plan.lanes if axis == plan.lane else 1
-        variable, carried = builder.open_loop(
-            lower, upper, bounds.step * stride * lanes, carried, guarded=guarded
-        )
-        self.starts[axis] = variable
-        if axis != plan.lane:
-            return carried, None
+        return lower, upper, guarded
+
+    def _steps_at_once(self, axis: Axis) -> int:
+        """How far a loop of the reduction goes at once, but for conditions."""
+        stride = self.plan.stride if axis == self.plan.loops[-1] else 1
+        return stride * (self.plan.lanes if axis == self.plan.lane else 1)
+
+    def _end_of_lanes(self, lower: Value, upper: Value, step: int) -> Value | None:
+        """Where the loop over lanes ends, if that may be within a vector."""
+        ends = upper.attribute if upper.is_constant else self.plan.lane.size  # type: ignore[union-attr]
         from_zero = lower.is_constant and lower.attribute == 0
-        ends = (
-            upper.attribute if upper.is_constant else axis.size
-        )  # a condition may end it before the axis does
-        self.loads_run_over = not (ends % (lanes * stride) == 0 and from_zero)  # type: ignore[operator]
-        if not self.loads_run_over and upper.is_constant:
-            return carried, None
-        return carried, upper
+        self.loads_run_over = not (ends % step == 0 and from_zero)  # type: ignore[operator]
+        return None if not self.loads_run_over and upper.is_constant else upper
 
     def _lanes_before(self, end: Value, step: Shift) -> Value:
         """The mask of lanes in front of the end of the loop that runs over lanes."""
@@ -213,30 +262,17 @@ class _Kernel:
         self.evaluator.tail = mask if self.loads_run_over else None
         return mask
 
-    def _combine(self, a: Value, b: Value) -> Value:
-        """Two partial results as one."""
-        builder, kind, real = self.builder, self.nest.kind, a.element[0] == "f"
-        if kind == "sum":
-            return builder.emit("fadd", (a, b), a.element, a.lanes) if real else builder.add(a, b)
-        if kind == "product":
-            return self.evaluator.arithmetic.multiply(a, b) if real else builder.multiply(a, b)
-        if real:
-            return self.evaluator.arithmetic.extreme(kind, a, b)
-        return (builder.maximum if kind == "max" else builder.minimum)(a, b)
-
     def _neutral(self) -> list[Value]:
         """What the accumulators of one result begin with."""
-        kind, builder = self.nest.kind, self.builder
-        assert kind in REDUCTIONS and self.nest.term is not None
-        real = self.nest.term.type == "real"
-        element: Element = self.real if real else "i64"
-        least, greatest = (-math.inf, math.inf) if real else (-(2**63), 2**63 - 1)
-        start = {"sum": 0, "product": 1, "max": least, "argmax": least}.get(kind, greatest)
-        lanes = self.plan.lanes if self.plan.lane is not None else 1
-        values = [builder.constant(start, element, lanes)]
-        if kind.startswith("arg"):
-            values.append(builder.constant(0, "i64", lanes))
-        return values
+        assert self.nest.term is not None
+        element: Element = self.real if self.nest.term.type == "real" else "i64"
+        return neutral(self.builder, self.nest.kind, element, self.plan.lanes if self.plan.lane else 1)
+
+    def _position(self, shift: Shift, lanes: int) -> Value:
+        """Where this point stands, for arg-reductions."""
+        assert self.nest.position is not None
+        here = self.builder.convert(self.evaluator.value(self.nest.position, shift), "i64")
+        return self.builder.splat(here, lanes)
 
     def _accumulate(self, shift: Shift, before: list[Value], mask: Value | None) -> list[Value]:
         """One result's accumulators after the term at this point."""
@@ -252,25 +288,15 @@ class _Kernel:
                 value = builder.convert(value, "i64")
             value = builder.splat(value, lanes)
             arg = nest.kind.startswith("arg")
-            after = self._better(shift, before, value) if arg else [self._combine(before[0], value)]
+            after = (
+                better(nest.kind, arithmetic, before, value, self._position(shift, before[1].lanes))
+                if arg
+                else [combined(nest.kind, arithmetic, before[0], value)]
+            )
         if mask is None:
             return after
         condition = builder.splat(mask, lanes)
         return [arithmetic.select(condition, a, b) for a, b in zip(after, before, strict=True)]
-
-    def _better(self, shift: Shift, before: list[Value], value: Value) -> list[Value]:
-        """Best value so far and its position; the first of equals wins, and the first NaN above all."""
-        builder, arithmetic = self.builder, self.evaluator.arithmetic
-        best, position = before
-        if value.element[0] == "f":
-            better = arithmetic.compare("ugt" if self.nest.kind == "argmax" else "ult", value, best)
-            better = builder.both(better, arithmetic.compare("ord", best, best))
-        else:
-            better = arithmetic.compare("sgt" if self.nest.kind == "argmax" else "slt", value, best)
-        assert self.nest.position is not None
-        here = builder.convert(self.evaluator.value(self.nest.position, shift), "i64")
-        here = builder.splat(here, position.lanes)
-        return [arithmetic.select(better, value, best), arithmetic.select(better, here, position)]
 
     def _add_products(self, term: Expression, shift: Shift, total: Value, mask: Value | None) -> Value:
         """total + term, each addend that is a product as a fused multiply-add.
@@ -343,7 +369,8 @@ class _Kernel:
             builder.open_branch(self.loop_evaluator.value(test))
             opened += 1
         for axis, bounds in zip(plan.reduced, split.loops, strict=True):
-            self._open_reduction(axis, bounds, [])
+            lower, upper, guarded = self._extent(axis, bounds)
+            self.starts[axis], _ = builder.open_loop(lower, upper, bounds.step, guarded=guarded)
             opened += 1
             for test in bounds.tests:
                 builder.open_branch(self.loop_evaluator.value(test))

@@ -128,6 +128,10 @@ class Evaluator:
     def _key(self, step: _Step, shift: Shift, mask: Value | None) -> tuple[Expression, Shift, Value | None]:
         return step.node, tuple(shift[b] for b in step.bits), mask if step.guarded else None
 
+    def forget(self) -> None:
+        """Evaluate everything anew: the place of an axis has changed."""
+        self._values.clear()
+
     def vector(self, root: Expression, shift: Shift = (), mask: Value | None = None) -> Value:
         """The value in all lanes, as the element type in which it is computed."""
         value = self.value(root, shift, mask)

@@ -112,14 +112,29 @@ def test_plans_of_a_gradient(lane, tile, valid):
     np.testing.assert_allclose(got.reshape(40, 30), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("valid", [128, 77])
+@pytest.mark.parametrize("lanes", [16, 8])  # with masks in hardware, and without
+@pytest.mark.parametrize("valid", [128, 77, 64, 3])
 @pytest.mark.parametrize(("stride", "ways"), [(1, 1), (2, 2), (4, 3), (8, 8)])
-def test_steps_of_a_loop_over_lanes(stride, ways, valid):
+def test_steps_of_a_loop_over_lanes(stride, ways, valid, lanes):
     nest = gradient(3, 2, 128)
-    plan = Plan(nest.axes, 2, (3, 1), nest.reduced, nest.reduced[0], 16, stride=stride, ways=ways)
+    plan = Plan(nest.axes, 2, (3, 1), nest.reduced, nest.reduced[0], lanes, stride=stride, ways=ways)
     got, (x, dy, _) = run(nest, plan, valid)
     expected = x.reshape(3, 128)[:, :valid] @ dy.reshape(2, 128)[:, :valid].T
     np.testing.assert_allclose(got.reshape(3, 2), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("lanes", [4, 8])
+@pytest.mark.parametrize("inner", [1, 3, 8, 21])
+def test_lanes_over_a_sum_that_ends_within_a_vector(inner, lanes):
+    """And whose next values are not numbers: they belong to somebody else."""
+    nest = dense(5, 3, inner)
+    i = nest.reduced[0]
+    term = Load("0", (nest.axes[0] * inner + i,)) * Load("1", (nest.axes[1] * inner + i,))
+    nest = dataclasses.replace(nest, term=term)
+    plan = Plan(nest.axes, 2, (5, 3), nest.reduced, i, lanes)
+    got, (w, x, _) = run(nest, plan)
+    expected = w.reshape(5, inner) @ x.reshape(3, inner).T
+    np.testing.assert_allclose(got.reshape(5, 3), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("unrolled", "ways"), [(0, 1), (1, 1), (1, 3)])
