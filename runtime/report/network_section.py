@@ -50,7 +50,8 @@ def sizes(network: Network) -> str:
     note = (
         '<p class="note">Of one sample. A connection to a unit that is always 1 is a bias; weights are the distinct ones;'
         " multiply-adds are those forwards, and those of the gradient; bytes are those of the values and of the weights, four"
-        " for each number; the path is the longest chain of equations up to the layer, of which each needs the one before.</p>"
+        " for each number; the path is the number of sums, products, maxima and minima on the longest way from an input, of"
+        " which each must wait for the one before, in a recurrence at every step.</p>"
     )
     return table(heads, rows, last=total) + note
 
