@@ -76,8 +76,7 @@ def test_c3_of_lenet5_reads_what_the_table_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs", "least"),
-    [("inception_net", 5, 0.94), ("residual_net", 4, 0.96), ("dropout_digits", 15, 0.95)],
+    ("name", "epochs", "least"), [("residual_net", 3, 0.95), ("dropout_digits", 15, 0.95)]
 )
 def test_accuracy_on_handwritten_digits(name: str, epochs: int, least: float) -> None:
     net = dln.load(path_of(name))
@@ -97,7 +96,8 @@ def test_the_network_of_1989_with_what_was_found_since() -> None:
 @needs("mnist")
 @pytest.mark.usefixtures("data_folder")
 def test_lenet5_learns_handwriting() -> None:
-    """One pass over a tenth of the digits; models/README.md has the figure of the whole run."""
-    net = dln.load(path_of("lenet5"), split="5500 train, 1000 validation")
-    net.train(epochs=1)
-    assert net.evaluate()["accuracy"] > 0.85
+    """Two passes over 2,000 digits; models/README.md has the figure of the whole run."""
+    net = dln.load(path_of("lenet5"), split="2000 train, 500 validation", threads=1)
+    data = net.load_data()
+    net.train(data, epochs=2)
+    assert net.evaluate({name: values[:1000] for name, values in data["test"].items()})["accuracy"] > 0.75
