@@ -15,7 +15,7 @@ import numpy as np
 from ...compiler.mathematics.graph import Array, Graph
 from ..diagnosis.first_weights import LEAST_SQUARE, UnitPictures, first_weights
 from ..diagnosis.predictions import Predictions
-from .charts import point_chart
+from .charts import bar_chart, point_chart
 from .page import figures, table
 from .pictures import picture
 from .scales import figure_text
@@ -24,6 +24,8 @@ from .scales import figure_text
 MOST_CLASSES, MOST_PAIRS = 26, 16
 #: Worst examples; points of a chart; pictures of units; numbers and tokens of an input that are written out.
 WORST, POINTS, UNITS, NUMBERS, TOKENS = 12, 1500, 64, 8, 80
+#: Bars of a histogram.
+BINS = 40
 #: The end of a line, to be seen.
 END = "⏎"
 
@@ -104,9 +106,12 @@ def _numbers(found: Predictions) -> str:
     assert wanted is not None
     true = wanted.reshape(len(wanted), -1).astype(np.float64)
     said = found.values.reshape(len(found.values), -1).astype(np.float64)
+    names = found.target.layer, found.target.input
+    levels = np.unique(true)
+    if len(levels) == 2:
+        return figures([_two(*names, levels, true.ravel(), said.ravel())])
     every = max(1, true.size // POINTS)
     note = f"{len(true):,} samples." + (" Some of the points." if every > 1 else "")
-    names = found.target.layer, found.target.input
     chart = point_chart(
         f"{names[0]}, predicted, over {names[1]}, true",
         true.ravel()[::every],
@@ -115,6 +120,22 @@ def _numbers(found: Predictions) -> str:
         note=note + " On the dashed line both are equal.",
     )
     return figures([chart])
+
+
+def _two(layer: str, name: str, levels: np.ndarray, true: np.ndarray, said: np.ndarray) -> str:
+    """What the network says where the target is the one number, and where it is the other."""
+    finite = said[np.isfinite(said)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    series = []
+    for colour, level in enumerate(levels):
+        own = finite[true[np.isfinite(said)] == level]
+        counts, _ = np.histogram(own, edges)
+        shares = list(counts / max(own.size, 1))
+        series.append((f"{name} is {figure_text(float(level))}", shares, colour))
+    return bar_chart(f"{layer}, where", series, list(edges))
 
 
 # ----------------------------------------------------------------------------------------------- worst examples
@@ -147,9 +168,10 @@ def _verdict(found: Predictions, place: int, tokens: Tokens) -> list[str]:
         true, said = wanted[place].ravel(), found.values[place].ravel()
         return [f"true {_listed(true)}", f"said {_listed(said)}"]
     if np.ndim(guessed[place]):
+        counted = found.counted[place] if found.counted is not None else np.ones_like(wanted[place], bool)
         return [
-            f"true {_text(wanted[place], target.classes or 0, tokens)}",
-            f"said {_text(guessed[place], target.classes or 0, tokens)}",
+            f"true {_text(wanted[place][counted], target.classes or 0, tokens)}",
+            f"said {_text(guessed[place][counted], target.classes or 0, tokens)}",
         ]
     scores = found.values[place][: target.classes].astype(np.float64)
     powers = np.exp(scores - scores.max())
@@ -196,6 +218,8 @@ def _text(values: np.ndarray, classes: int, tokens: Tokens) -> str:
     numbers = [int(k) for k in np.ravel(values)]
     if tokens is None or not max(numbers, default=0) < len(tokens) <= max(classes, 1):
         return _listed(np.ravel(values))
+    while len(numbers) > 1 and tokens[numbers[-1]] == tokens[numbers[-2]] == "\n":
+        numbers.pop()  # what fills a row up behind its end
     between = " " if any(len(t) > 1 for t in tokens) else ""
     text = between.join(_visible(tokens[k]) if tokens[k] == "\n" else tokens[k] for k in numbers[:TOKENS])
     return f"<code>{escape(text)}{'…' if len(numbers) > TOKENS else ''}</code>"

@@ -106,7 +106,7 @@ def number_text(value: float, step: float) -> str:
     """A tick as text, with as many digits as its neighbours need: 0.05, 1,000, 2·10⁻⁶."""
     if value == 0:
         return "0"
-    if abs(value) >= 1e6 or abs(value) < 1e-4:
+    if abs(value) >= 1e6 or abs(value) < 1e-4 or (abs(step) < 1e-4 and abs(value) < 1e-2):
         exponent = math.floor(math.log10(abs(value)) + 1e-9)
         digits = max(0, exponent - math.floor(math.log10(abs(step)) + 1e-9))
         mantissa = f"{value / 10.0**exponent:.{digits}f}"
