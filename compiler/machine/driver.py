@@ -24,6 +24,9 @@ from .driver_copy import RowCopy, copy_function, data_type_of, is_batched, row_c
 from .driver_job import field_address, field_type
 from .job import ROW_PADDING
 
+#: Calls of a routine that takes LLVM long.
+_LONG = 40
+
 
 def routine_text(
     program: Program,
@@ -133,8 +136,11 @@ class _DriverText:
 
     def text(self) -> str:
         routine = self.routine
+        # The time of a long routine is that of its kernels: between them stand calls in a row, and LLVM is not to polish them.
+        long = self.x86 and sum(1 for _ in calls_of(routine)) > _LONG
+        attributes = "noinline optnone " if long else ""
         self.lines = [
-            f"define void @dln_routine_{routine.name}(ptr %job, i64 %thread) {{",
+            f"define void @dln_routine_{routine.name}(ptr %job, i64 %thread) {attributes}{{",
             "entry:",
         ]
         self.open()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from dln.compiler.kernels.division import calls_of
 from dln.compiler.kernels.program import Call, Kernel, Placement, Program, Routine, TimeLoop
+from dln.compiler.machine import driver
 from dln.compiler.machine.job import Job
 from dln.compiler.machine.machine_code import Code, compile_program
 from dln.compiler.machine.native import Target, host_target
@@ -154,8 +155,11 @@ def doubling(capacity: int, features: int, advances: bool = True, cost: int = 10
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("batch", [1, 7, 32])
-@pytest.mark.parametrize("shuffled", [False, True])
-def test_minibatches(threads: int, batch: int, shuffled: bool) -> None:
+@pytest.mark.parametrize(("shuffled", "longest"), [(False, 40), (True, 40), (True, 0)])
+def test_minibatches(
+    threads: int, batch: int, shuffled: bool, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_LONG", longest)  # longer routines are compiled in haste
     bench = doubling(32, 21)
     random = np.random.default_rng(1)
     x = random.normal(size=(100, 21)).astype(np.float32)
