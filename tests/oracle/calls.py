@@ -128,7 +128,7 @@ class Calls:
         return scope.once("bound", node, lambda: self._bound_call(node, scope))
 
     def _bound_call(self, node: syntax.BoundCall, scope: Scope) -> tuple[Field, list[Index]]:
-        definition = scope.find(node.function)
+        definition = scope.called(node.function)
         outside = [scope.find(b.name) for b in node.binders]
         bound: list[Index] = []
         names: dict[str, Index] = {}

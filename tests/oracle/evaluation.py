@@ -19,6 +19,7 @@ from .expansion import Expansion
 from .scope import Constant, Definition, Field, Index, IndexSet, Instance, OracleError, Scope, Size, Thunk
 
 Grid = list[Index]
+DRAWS = ("bernoulli", "uniform", "normal")
 
 
 class Evaluation:
@@ -191,7 +192,7 @@ class Evaluation:
         return self._load(array, [self.grid_of(i, grid) for i in own], None, grid)
 
     def _call(self, node: syntax.Call, scope: Scope, grid: Grid, family: Field | None) -> Dual:
-        definition = scope.find(node.function)
+        definition = scope.called(node.function)
         if isinstance(definition, Definition):
             match definition.node:
                 case syntax.MapDeclaration():
@@ -204,6 +205,8 @@ class Evaluation:
                 case syntax.FunctionDeclaration():
                     inside = self.expansion.function_scope(node, definition, scope)
                     return self.evaluate(definition.node.body, inside, grid, family)
+        if node.function in DRAWS:
+            return self.scalar(np.nan, grid)  # no result may depend on it
         arguments = [self.present(self.evaluate(a, scope, grid, family)) for a in node.arguments]
         if node.function in ("max", "min") and len(arguments) == 2:
             return replace(binary(node.function, *arguments), seen=all_seen(*arguments))
@@ -365,7 +368,7 @@ class Substitution:
                     values, [self.evaluate(s, grid) for s in node.subscripts], otherwise
                 )
             case syntax.Call():
-                definition = self.scope.find(node.function)
+                definition = self.scope.called(node.function)
                 arguments = [self.evaluate(a, grid) for a in node.arguments]
                 if isinstance(definition, Definition) and isinstance(definition.node, syntax.MapDeclaration):
                     return self.evaluation._map(definition, arguments, grid)

@@ -9,6 +9,7 @@ Names of weights inside of blocks follow the rule of the language reference; see
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -202,11 +203,11 @@ class Expansion(Calls):
                 if condition is None:
                     return None
                 return self.constant(node.then if condition else node.otherwise, scope)
-            case syntax.Call() if node.function in ("max", "min", "abs"):
+            case syntax.Call() if node.function in ("max", "min", "abs", "sqrt"):
                 values = [self.constant(a, scope) for a in node.arguments]
                 if any(v is None for v in values):
                     return None
-                return {"max": max, "min": min, "abs": lambda v: abs(v)}[node.function](*values)  # type: ignore[operator]
+                return {"max": max, "min": min, "abs": abs, "sqrt": math.sqrt}[node.function](*values)  # type: ignore[operator]
         return None
 
     def values(self, node: syntax.Expression, scope: Scope) -> np.ndarray:
@@ -245,7 +246,7 @@ class Expansion(Calls):
             if isinstance(meaning, Thunk):
                 return self.resolve(meaning.expression, meaning.scope)
         if isinstance(node, syntax.Call):
-            definition = scope.find(node.function)
+            definition = scope.called(node.function)
             if isinstance(definition, Definition) and isinstance(definition.node, syntax.BlockDeclaration):
                 return self.instance(node, definition, scope).results[0]
         if isinstance(node, syntax.BoundCall):
@@ -275,7 +276,7 @@ class Expansion(Calls):
             case syntax.Conditional():
                 return max(self.rank(n, scope) for n in (node.condition, node.then, node.otherwise))
             case syntax.Call():
-                definition = scope.find(node.function)
+                definition = scope.called(node.function)
                 if isinstance(definition, Definition):
                     if isinstance(definition.node, syntax.BlockDeclaration):
                         return self.instance(node, definition, scope).results[0].rank

@@ -80,7 +80,7 @@ class ExtentSolver:
                 if node.otherwise is not None:
                     down(node.otherwise, scope, field)
             case syntax.Call():
-                definition = scope.find(node.function)
+                definition = scope.called(node.function)
                 if isinstance(definition, Definition) and isinstance(
                     definition.node, syntax.BlockDeclaration
                 ):

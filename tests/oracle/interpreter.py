@@ -116,6 +116,8 @@ class Interpreter:
                 evaluation.values[group[0]] = evaluation.family(group[0])
             else:
                 evaluation.recurrence(group)
+        if any(np.isnan(evaluation.values[f].value).any() for f in self.expansion.losses):
+            raise OracleError("the loss depends on a random number")
         result = Result(evaluation.values)
         for f in self.fields:
             if f.layer:

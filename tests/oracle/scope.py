@@ -158,6 +158,13 @@ class Scope:
                 return scope.names[name]
         return None
 
+    def called(self, name: str) -> Any:
+        """What a call's name means: a parameter may stand for a function or a block."""
+        meaning = self.find(name)
+        while isinstance(meaning, Thunk) and isinstance(meaning.expression, syntax.Name):
+            meaning = meaning.scope.find(meaning.expression.name)
+        return meaning
+
     def upwards(self) -> Iterator[Scope]:
         scope: Scope | None = self
         while scope is not None:
