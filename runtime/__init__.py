@@ -16,5 +16,6 @@ Read in this order:
     checkpoint, run_folder, resolved_source, run      what a training leaves on the disk
     progress, live_view, report/          what a person sees of it
     file_check, gradient_check            a file without running it; derived against numeric gradients
+    step_timing                           how long a step takes, call by call
     command_line, commands/               the command `dln`, one module a subcommand
 """

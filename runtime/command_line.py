@@ -30,6 +30,7 @@ SUBCOMMANDS = {
     "generate": "text from a trained network, token by token",
     "show": "the graph as SVG, the derived equations, or any stage of the compiler",
     "gradcheck": "symbolic against finite differences, in double precision",
+    "bench": "how long a training step takes, call by call",
     "ntk": "the neural tangent kernel, and how it moves while the network learns",
     "new": "write a starter file that trains at once",
 }

@@ -119,9 +119,12 @@ class Execution:
         training: bool = False,
         outputs: Mapping[str, np.ndarray] | None = None,
         interrupt: Interrupt | None = None,
+        profile: np.ndarray | None = None,
     ) -> int:
         """One native call: the minibatches of samples start … stop−1 (of `order`, where given).
 
+        `profile`: int64, one number per call of the routine, to which the nanoseconds are added that the first thread spends in
+        it; only code that was compiled for it does so.
         Returns how far it came: `stop`, or less where `interrupt` was requested meanwhile.
         """
         what = self.program.routines[routine]
@@ -144,6 +147,8 @@ class Execution:
         job.results = totals.sums.ctypes.data
         job.outputs = ctypes.addressof(into)
         job.step, job.epoch, job.training, job.seed = self.step, epoch, int(training), _word(self.seed)
+        if profile is not None:
+            job.profile = profile.ctypes.data
         if interrupt is not None:
             job.stop_flag = ctypes.addressof(interrupt.flag)
         self.compiled.code.run(routine, job, self.threads)

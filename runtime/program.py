@@ -201,10 +201,10 @@ class Network:
         with self._lock:
             return generate(self, prompt, length=length, temperature=temperature, seed=seed, layer=layer)
 
-    def execution_for(self, capacity: int) -> Execution:
-        """The network compiled for minibatches of `capacity` samples, with the weights as they are now."""
+    def execution_for(self, capacity: int | None = None) -> Execution:
+        """The network compiled for minibatches of `capacity` samples (default: of its training), with the weights as they are."""
         with self._lock:
-            return self._executions.of_capacity(capacity)
+            return self._executions.of_capacity(capacity or self._main.program.capacity)
 
     def load_data(self, data: Mapping[str, Any] | None = None) -> Data:
         """The data of `train`, split into its parts: the file's own, or made of arrays."""
