@@ -23,9 +23,8 @@ from .program import DataType
 
 ALIGNMENT = 64
 
-#: Strides of 1024 bytes and more that are multiples of this many bytes conflict in caches, in arrays of at least so many bytes.
+#: Strides that are multiples of this many bytes conflict in caches, in arrays of at least so many bytes.
 _CONFLICTING = 512
-_LONG = 1024
 _LARGE = 32_768
 #: Rows of fewer bytes are not made longer.
 _LONG_ROW = 512
@@ -99,7 +98,7 @@ def in_order(
     for number, axis in enumerate(reversed(tuple(order))):
         if lines and number == 1 and size * width >= _LONG_ROW:
             size = -(-size * width // ALIGNMENT) * ALIGNMENT // width
-        if large and shape[axis] > 1 and size * width % _CONFLICTING == 0 and size * width >= _LONG:
+        if large and shape[axis] > 1 and size * width % _CONFLICTING == 0:
             size += ALIGNMENT // width
         strides[axis] = size
         size *= shape[axis]

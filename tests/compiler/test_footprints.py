@@ -62,12 +62,12 @@ def test_pieces_that_are_powers_of_two_apart_crowd_into_few_sets(moving):
     ) or crowding == pytest.approx(64 / len(sets), rel=0.5)
 
 
-@pytest.mark.parametrize("shape", [(64, 24, 24, 64), (64, 12, 12, 32), (256, 512), (32, 26, 26, 64)])
+@pytest.mark.parametrize("shape", [(64, 24, 24, 64), (64, 12, 12, 32), (256, 512), (768, 128)])
 def test_planes_and_rows_of_large_arrays_fall_into_many_sets(shape):
     """The same place in all planes: 64 lines of which no set of 8 holds more than two or three."""
     layout = in_order("float32", shape, range(len(shape)))
     for count, stride in zip(shape, layout.strides, strict=True):
-        if stride * 4 >= 1024:
+        if stride * 4 >= 512:
             sets = np.unique(np.arange(min(count, 64)) * stride * 4 // LINE % 64)
             assert len(sets) >= min(count, 64) / 4
 
