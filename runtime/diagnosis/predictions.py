@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from ...compiler.elaborate import Network
     from ...compiler.pipeline import Precision
 
-#: At most so many samples are looked at, and so many at once; entries of a target that are compared one by one.
-SAMPLES, CAPACITY, ENTRIES = 10_000, 128, 16
+#: At most so many samples are looked at, or places where a sample has several, as a text has; and so many samples at once.
+SAMPLES, PLACES, CAPACITY = 10_000, 50_000, 128
+#: Entries of a target that are compared one by one.
+ENTRIES = 16
 #: Bytes of a layer's values that are kept.
 BYTES = 1 << 28
 #: No name of a file has a space in it.
@@ -157,7 +159,8 @@ def predict(
     rows = min(count, SAMPLES)
     if target is not None:
         size = int(np.prod(graph.families[target.layer].extents, dtype=np.int64))
-        rows = min(rows, max(1, BYTES // (4 * size)))
+        places = size // (graph.families[target.layer].extents or (1,))[-1] if target.classes else 1
+        rows = min(rows, max(1, BYTES // (4 * size)), max(1, PLACES // places))
         wanted.append(target.layer)
         if target.classes and len(graph.families[target.layer].extents) > 1:
             slopes = derivative_name(target.layer)
