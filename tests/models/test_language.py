@@ -11,6 +11,7 @@ from pathlib import Path
 import dln
 import numpy as np
 import pytest
+from dln.runtime.generation import carried, read_writer
 from dln.tests.models.given import MODELS, data_folder, needs, path_of
 
 assert data_folder  # a fixture
@@ -60,6 +61,28 @@ def test_char_rnn_is_min_char_rnn() -> None:
     np.testing.assert_allclose(net.saved_arrays()["carried"], state, rtol=1e-7)
     for name, value in w.items():
         np.testing.assert_allclose(net.weights[name], value, rtol=1e-7, atol=1e-10, err_msg=name)
+
+
+def test_char_rnn_writes_on_from_the_state_that_training_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stepped letter by letter it scores as the whole network does, whose first state is the carried one."""
+    (tmp_path / "tinyshakespeare").mkdir()
+    (tmp_path / "tinyshakespeare" / "input.txt").write_text(
+        "the cat sat on the mat. the rat sat on the cat. " * 20
+    )
+    monkeypatch.setenv("DLN_DATA", str(tmp_path))
+    net = dln.load(path_of("char_rnn"), T=12, H=16)
+    net.train()
+    assert np.abs(net.saved_arrays()["carried"]).max() > 0.1
+    writer = read_writer(net)
+    stepped = carried(writer)
+    assert stepped is not None
+    tokens = np.array(writer.encode("the cat sat "))
+    expected = net(token=tokens)["score"]
+    stepped.begin([])
+    for token, scores in zip(tokens, expected, strict=True):
+        np.testing.assert_allclose(stepped.after(int(token)), scores, rtol=1e-4, atol=1e-5)
 
 
 def test_the_parity_of_sequences_of_different_lengths_is_learned() -> None:
