@@ -57,6 +57,10 @@ def summary(
     told = f"{count:,} epoch{'s' * (count != 1)} in {_duration(history.seconds)}: {ending}."
     if count:
         told += f" The weights are those of epoch {kept:,}." if kept else " The weights are the first ones."
+    if history.retraining is not None:
+        told += (
+            f" Then it was trained again with the validation part, for {len(history.retraining):,} epochs."
+        )
     lead = f'<p class="lead">{escape(settings.get("network") or "")}{": " if what else ""}{"; ".join(what)}. {told}</p>'
     return lead + _figures(figures)
 
