@@ -2,6 +2,6 @@
 
 In: a `Graph`.  Out: a `Graph` that means the same and more: gradients, updates, gathers in place of scatters.
 
-    order       digraph → order → recurrence
+    order       order → recurrence
     passes      simplify → operands → gradient → effort → regularise → sums → tables → connections → sharing → shared_values
 """

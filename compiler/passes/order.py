@@ -9,10 +9,21 @@ A group is a time loop when every load inside it is delayed along one axis; elab
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 
+import networkx as nx
+
 from ..mathematics.graph import Graph
-from . import digraph
+
+
+def dependencies(graph: Graph) -> nx.DiGraph:
+    """The directed graph of families: an edge from each family to those that load it."""
+    edges: nx.DiGraph = nx.DiGraph()
+    edges.add_nodes_from(graph.families)
+    for name, family in graph.families.items():
+        edges.add_edges_from((source, name) for source in family.sources if source in graph.families)
+    return edges
 
 
 def components(graph: Graph) -> list[list[str]]:
@@ -20,12 +31,22 @@ def components(graph: Graph) -> list[list[str]]:
 
     Ties are broken by the graph's present order, so that the result is the same in every run.
     """
-    needed_by: dict[str, list[str]] = {}
-    for name, family in graph.families.items():
-        for source in family.sources:
-            if source in graph.families:
-                needed_by.setdefault(source, []).append(name)
-    return digraph.components(list(graph.families), needed_by)
+    edges = dependencies(graph)
+    position = {name: n for n, name in enumerate(graph.families)}
+    condensed = nx.condensation(edges)
+    members = {c: sorted(data["members"], key=position.__getitem__) for c, data in condensed.nodes(data=True)}
+    waiting = {c: condensed.in_degree(c) for c in condensed}
+    ready = [(position[members[c][0]], c) for c, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    order: list[list[str]] = []
+    while ready:
+        _, component = heapq.heappop(ready)
+        order.append(members[component])
+        for after in condensed.successors(component):
+            waiting[after] -= 1
+            if not waiting[after]:
+                heapq.heappush(ready, (position[members[after][0]], after))
+    return order
 
 
 def recurrent(graph: Graph) -> list[list[str]]:

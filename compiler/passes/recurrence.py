@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import networkx as nx
+
 from ..mathematics.affine import distance, linear
 from ..mathematics.expression import Axis, Expression, Load
 from ..mathematics.graph import Family, Graph
 from ..source import Diagnostic, Note
-from . import digraph
 from .order import components, recurrent
 
 
@@ -145,8 +146,15 @@ def _loop(
         raise problem or _no_axis(graph, members, reads)
     _, axes, delays = best
     immediate = [r for r, d in zip(reads, delays, strict=True) if not d]
+    edges: nx.DiGraph = nx.DiGraph()
+    edges.add_nodes_from(members)
+    edges.add_edges_from((r.load.array, r.reader.name) for r in immediate)
+    condensed = nx.condensation(edges)
+    place = {name: n for n, name in enumerate(members)}
+    first = {c: min(place[m] for m in data["members"]) for c, data in condensed.nodes(data=True)}
     steps: list[str | Recurrence] = []
-    for inner in digraph.components(members, _needed_by(immediate)):
+    for c in nx.lexicographical_topological_sort(condensed, key=first.__getitem__):
+        inner = sorted(condensed.nodes[c]["members"], key=place.__getitem__)
         within = [r for r in immediate if r.reader.name in inner and r.load.array in inner]
         if within:
             steps.append(_loop(graph, inner, within, {m: taken[m] | {axes[m]} for m in inner}))
@@ -157,17 +165,14 @@ def _loop(
 
 def _circles(members: Sequence[str], reads: Sequence[_Read]) -> list[list[str]]:
     """The groups of members that need each other within one step."""
-    needed_by = _needed_by(reads)
-    groups = digraph.components(members, needed_by)
-    return [group for group in groups if len(group) > 1 or group[0] in needed_by.get(group[0], ())]
-
-
-def _needed_by(reads: Iterable[_Read]) -> dict[str, list[str]]:
-    """Member → the members that read it."""
-    found: dict[str, list[str]] = {}
-    for read in reads:
-        found.setdefault(read.load.array, []).append(read.reader.name)
-    return found
+    edges: nx.DiGraph = nx.DiGraph()
+    edges.add_nodes_from(members)
+    edges.add_edges_from((r.load.array, r.reader.name) for r in reads)
+    return [
+        list(c)
+        for c in nx.strongly_connected_components(edges)
+        if len(c) > 1 or edges.has_edge(*(list(c) * 2))
+    ]
 
 
 def _assignments(
@@ -255,14 +260,13 @@ def _no_axis(graph: Graph, members: list[str], reads: list[_Read]) -> Recurrence
                 "a recurrence reads at t - 1, t - 2, … or at t + 1, …",
                 [(read.reader, read.load), (target, read.load)],
             )
-    by_pair = {(read.reader.name, read.load.array): read for read in reads}
-    reading: dict[str, list[str]] = {}
-    for reader, array in by_pair:
-        reading.setdefault(reader, []).append(array)
-    circle = digraph.circle(members[0], reading)
-    if (members[0], members[0]) in by_pair:
-        circle = members[:1]
-    along = [by_pair[pair] for pair in zip(circle, circle[1:] + circle[:1], strict=True)]
+    edges: nx.DiGraph = nx.DiGraph()
+    for read in reads:
+        edges.add_edge(read.reader.name, read.load.array, read=read)
+    circle = (
+        nx.find_cycle(edges, members[0]) if not edges.has_edge(*[members[0]] * 2) else [(members[0],) * 2]
+    )
+    along = [edges.edges[edge[:2]]["read"] for edge in circle]
     path = " → ".join([*(r.reader.name for r in along), along[0].reader.name])
     return RecurrenceError(
         f"these need each other, and there is no axis along which all of them are delayed: {path}",
