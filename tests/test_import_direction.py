@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,6 +149,17 @@ def test_only_some_rooms_write_llvm() -> None:
             and LLVM_TEXT.search(node.value)
         ]
     assert not wrong, f"LLVM text outside of its rooms: {wrong}"
+
+
+def test_every_folder_is_installed() -> None:
+    """An editable installation finds a folder that the list forgets; a wheel does not."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        f"dln.{name_of(path)}"
+        for top in ("compiler", "runtime")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert there == {name for name in listed if name not in ("dln", "dln.grammar")}
 
 
 def test_files_are_short() -> None:
