@@ -15,6 +15,7 @@ from typing import Literal
 
 from .elaborate import Network, instantiate_optimizer, optimizer_rates, step_settings
 from .mathematics.graph import Graph, verify
+from .passes.digits import split_digits
 from .passes.gradient import differentiate
 from .passes.operands import lift_operands
 from .passes.order import in_order
@@ -72,7 +73,11 @@ PASSES: tuple[Pass, ...] = (
     Pass("optimizer", "the update equations of every weight", _optimize, "optimizer"),
     Pass("constrain", "decay, max-norm, averages: what becomes of the next weights", _constrain, "optimizer"),
     Pass("tidy", "algebra on all equations", lambda g, n, o: simplify(g)),
-    Pass("sharing", "subscripts solved: gathers, lists, scatters", lambda g, n, o: tabulate(solve(g))),
+    Pass(
+        "sharing",
+        "subscripts solved: gathers, lists, scatters",
+        lambda g, n, o: tabulate(solve(split_digits(g))),
+    ),
     Pass("order", "algebra once more, in topological order", lambda g, n, o: in_order(simplify(g))),
     Pass(
         "values", "costly values that several equations need, computed once", lambda g, n, o: share_values(g)

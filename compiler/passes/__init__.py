@@ -3,5 +3,6 @@
 In: a `Graph`.  Out: a `Graph` that means the same and more: gradients, updates, gathers in place of scatters.
 
     order       order → recurrence
-    passes      simplify → operands → gradient → effort → regularise → sums → tables → connections → sharing → shared_values
+    equations   simplify → operands → gradient → effort → regularise
+    subscripts  sums → tables → connections → digits → sharing → shared_values
 """
