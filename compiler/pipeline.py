@@ -118,6 +118,8 @@ def lower_network(
 ) -> tuple[Graph, Program, dict[str, float]]:
     """The final graph and its lowered program, with seconds per stage."""
     from .machine.native import host_target
+    from .mathematics.expression import forget_nodes
+    from .mathematics.walks import forget_walks
     from .pass_order import run_passes
     from .schedule.schedule import lower
 
@@ -131,6 +133,8 @@ def lower_network(
         before = now
     program = lower(graph, capacity=capacity, precision=precision, target=target or host_target(), **options)
     seconds["lower"] = time.perf_counter() - before
+    forget_nodes()
+    forget_walks()
     return graph, program, seconds
 
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import copysign
+from operator import attrgetter
 from typing import Literal
 
 from .values import evaluate_constant
@@ -139,11 +141,6 @@ class _Hashed(Expression):
     def __hash__(self) -> int:
         return self._hash  # type: ignore[attr-defined,no-any-return]
 
-    @property
-    def symbol(self) -> str:
-        """What the node names: an array, a table, a function."""
-        raise NotImplementedError
-
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
@@ -163,10 +160,6 @@ class Load(_Hashed):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash(("load", self.array, self.subscripts, self.type)))
-
-    @property
-    def symbol(self) -> str:
-        return self.array
 
     @property
     def children(self) -> tuple[Expression, ...]:
@@ -189,10 +182,6 @@ class Lookup(_Hashed):
         object.__setattr__(self, "_hash", hash(("lookup", self.table, self.subscripts, self.type)))
 
     @property
-    def symbol(self) -> str:
-        return self.table
-
-    @property
     def children(self) -> tuple[Expression, ...]:
         return self.subscripts
 
@@ -213,15 +202,15 @@ class Apply(_Hashed):
         object.__setattr__(self, "_hash", hash(("apply", self.function, self.arguments, self.type)))
 
     @property
-    def symbol(self) -> str:
-        return self.function
-
-    @property
     def children(self) -> tuple[Expression, ...]:
         return self.arguments
 
     def with_children(self, children: tuple[Expression, ...]) -> Expression:
         return apply(self.function, *children)
+
+
+#: What a node names.
+_SYMBOL = {Load: attrgetter("array"), Lookup: attrgetter("table"), Apply: attrgetter("function")}
 
 
 def _same(left: Expression, right: Expression) -> bool:
@@ -234,11 +223,12 @@ def _same(left: Expression, right: Expression) -> bool:
         kind = a.__class__
         if kind is not b.__class__:
             return False
-        if not isinstance(a, _Hashed):
+        symbol = _SYMBOL.get(kind)  # type: ignore[call-overload]
+        if symbol is None:
             if a != b:
                 return False
             continue
-        if a._hash != b._hash or a.type != b.type or a.symbol != b.symbol:  # type: ignore[attr-defined]
+        if a._hash != b._hash or a.type != b.type or symbol(a) != symbol(b):  # type: ignore[attr-defined]
             return False
         children = a.children
         others = b.children
@@ -298,13 +288,24 @@ def apply(function: str, *operands: Operand) -> Expression:
 _FOLDED = frozenset({"+", "-", "*", "/", "^", "neg", "not", "and", "or", "select", "div", "mod"})
 
 
+@lru_cache(maxsize=1 << 14)
+def _node(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
+    """The same node for the same arguments, as long as it is remembered: trees that are one object compare at once."""
+    return Apply(function, arguments, kind)
+
+
+def forget_nodes() -> None:
+    """Let go of the nodes that are remembered."""
+    _node.cache_clear()
+
+
 def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
     if function != "select" and all(isinstance(a, Constant) for a in arguments):
         value = evaluate_constant(function, [a.value for a in arguments], kind)  # type: ignore[attr-defined]
         if value is not None:
             return Constant(value, kind)
     if function not in _FOLDED:
-        return Apply(function, arguments, kind)
+        return _node(function, arguments, kind)
     match function, arguments:
         case "+", (x, Constant(0)) | (Constant(0), x):
             return x
@@ -338,7 +339,7 @@ def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expre
         case "^", (x, Constant(1)):
             return x
         case "^", (x, Constant(2)):
-            return Apply("*", (x, x), kind)
+            return _node("*", (x, x), kind)
         case "neg", (Apply("neg", (x,)),):
             return x
         case "not", (Apply("not", (x,)),):
@@ -359,7 +360,7 @@ def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expre
             return x
         case "mod", (_, Constant(1)):
             return integer(0)
-    return Apply(function, arguments, kind)
+    return _node(function, arguments, kind)
 
 
 def equal(a: Operand, b: Operand) -> Expression:

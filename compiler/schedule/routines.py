@@ -10,6 +10,7 @@ read. The first call of a time loop has one in any case: the step before has wri
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,13 +44,41 @@ def calls(steps: Sequence[Step], place: Callable[[str], Bytes]) -> tuple[Call | 
     return _Calls(place).within(steps, 0)
 
 
+class _Ranges:
+    """Ranges of bytes in order, no two of which overlap: a routine may have thousands of calls between two barriers."""
+
+    def __init__(self) -> None:
+        self.begins: list[int] = []
+        self.ends: list[int] = []
+
+    def meet(self, others: Iterable[Bytes]) -> bool:
+        """Whether some other range overlaps with one of these."""
+        for begin, end in others:
+            n = bisect.bisect_right(self.ends, begin)
+            if n < len(self.begins) and self.begins[n] < end and begin < end:
+                return True
+        return False
+
+    def add(self, others: Iterable[Bytes]) -> None:
+        """These and others, those that overlap made one."""
+        for begin, end in others:
+            if begin >= end:
+                continue
+            first = bisect.bisect_right(self.ends, begin)
+            last = bisect.bisect_left(self.begins, end)
+            if first < last:
+                begin, end = min(begin, self.begins[first]), max(end, self.ends[last - 1])
+            self.begins[first:last] = [begin]
+            self.ends[first:last] = [end]
+
+
 @dataclass
 class _Calls:
     """What has been written and read since the last barrier. `fresh`: the next call is the first of a loop's body."""
 
     place: Callable[[str], Bytes]
-    written: list[Bytes] = field(default_factory=list)
-    read: list[Bytes] = field(default_factory=list)
+    written: _Ranges = field(default_factory=lambda: _Ranges())
+    read: _Ranges = field(default_factory=lambda: _Ranges())
     fresh: bool = False
 
     def within(self, steps: Iterable[Step], depth: int) -> tuple[Call | TimeLoop, ...]:
@@ -69,15 +98,12 @@ class _Calls:
         reads = [self.place(n) for n in step.reads]
         writes = [self.place(n) for n in step.writes]
         barrier = (
-            self.fresh
-            or _meet(reads, self.written)
-            or _meet(writes, self.written)
-            or _meet(writes, self.read)
+            self.fresh or self.written.meet(reads) or self.written.meet(writes) or self.read.meet(writes)
         )
         if barrier:
-            self.written, self.read, self.fresh = [], [], False
-        self.written += writes
-        self.read += reads
+            self.written, self.read, self.fresh = _Ranges(), _Ranges(), False
+        self.written.add(writes)
+        self.read.add(reads)
         places = tuple(self.place(n)[0] for n in step.buffers)
         return Call(
             step.kernel,
@@ -108,8 +134,3 @@ def last_uses(steps: Sequence[Step], kept: Iterable[str]) -> dict[str, tuple[int
             if name not in kept:
                 uses[name] = min(uses.get(name, (first, 0))[0], first), last
     return uses
-
-
-def _meet(ours: Sequence[Bytes], theirs: Sequence[Bytes]) -> bool:
-    """True where some pair of byte ranges overlaps."""
-    return any(a < d and c < b for a, b in ours for c, d in theirs)
