@@ -37,7 +37,7 @@ def test_every_entry_is_watched(bad):
             view[place] = bad
             assert watch.broken() == name
             view[place] = before
-    memory.view("h.w")[...] = 1e30  # its square is infinite in single precision
+    memory.view("h.w")[...] = 1e30  # finite, though its square is not
     assert watch.broken() is None
 
 
