@@ -246,7 +246,7 @@ class _Lowering:
         loops: Loops = (),
     ) -> None:
         kernel, extent = self._kernel(nest)
-        cycles = self.plans[nest].cycles if nest in self.plans else 0.0
+        cycles = float(self.plans[nest].cycles) if nest in self.plans else 0.0
         stored = frozenset(buffers[r.buffer] for r in nest.results)
         loaded = frozenset(buffers[n] for n in nest.loaded)
         points = math.prod(a.size for a in nest.axes + nest.reduced)

@@ -86,6 +86,8 @@ class Encoder:
         """Raises CannotStore."""
         if value is None or type(value) in (bool, int, float, str, bytes):
             return value
+        if isinstance(value, np.generic):
+            return value.item()  # what Python calculates with it is the same
         if isinstance(value, tuple):
             return (_TUPLE, *map(self.encode, value))
         if isinstance(value, list):

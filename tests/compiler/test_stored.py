@@ -266,7 +266,14 @@ def test_depth_does_not_matter_and_signs_of_zero_do() -> None:
     assert repr(both) == repr((Constant(-0.0), Constant(0.0)))
 
 
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    for value in (np.float64(1.5), np.float32(0.1), np.int64(-3), np.bool_(True)):
+        result = there_and_back(value)
+        assert type(result) in (float, int, bool)
+        assert result == value
+
+
 def test_what_has_no_plain_form_is_refused() -> None:
-    for value in (object(), {1, 2}, np.float32(1), Path("x"), Program):
+    for value in (object(), {1, 2}, Path("x"), Program):
         with pytest.raises(CannotStore):
             Encoder().encode(value)
