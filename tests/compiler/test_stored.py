@@ -221,8 +221,9 @@ def there_and_back(value: object) -> object:
 )  # fmt: skip
 def test_values_come_back(value: object) -> None:
     result = there_and_back(value)
-    assert repr(result) == repr(value)
-    assert result == value
+    assert result == value and type(result) is type(value)
+    if not isinstance(value, frozenset):  # whose members are printed in any order
+        assert repr(result) == repr(value)
 
 
 @pytest.mark.parametrize("kind", ["float32", "int64", "bool", "float64"])
