@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .peak import peak
+from dln.compiler.machine.speed import measure_speed
+
 from .workloads import AGREEMENT_STEPS, WORKLOADS, Workload
 
 PEERS = ("torch_eager", "torch_compile", "jax")
@@ -161,7 +162,7 @@ def run(
         result.ratio = round(min(result.peers.values()) / result.dln_us, 3)
     if result.dln_us:
         if threads not in peaks:
-            peaks[threads] = peak(threads)
+            peaks[threads] = threads * measure_speed().multiply_adds
         rate = workers["dln"].ready["multiply_adds"] / (result.dln_us * 1e-6)
         result.peak_fraction = round(rate / peaks[threads], 3)
     for label, loss in losses.items():
