@@ -17,5 +17,5 @@ Read in this order:
     progress, live_view, report/          what a person sees of it
     file_check, gradient_check            a file without running it; derived against numeric gradients
     step_timing                           how long a step takes, call by call
-    command_line, commands/               the command `dln`, one module a subcommand
+    command_options, command_line, commands/          the command `dln`, one module a subcommand; options that they share
 """

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -138,77 +138,3 @@ def explain(error: OSError) -> str:
     """A system error in words: what, and which file."""
     reason = (error.strerror or str(error) or type(error).__name__).lower()
     return f"'{error.filename}': {reason}" if error.filename is not None else reason
-
-
-# ------------------------------------------------------------------------------------------ shared by commands
-
-
-FILE = click.argument("file", type=click.Path())
-SET = click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Another value for a param or a setting of the file. Repeatable.",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="The last line is one JSON object.")
-WEIGHTS = click.option(
-    "--weights",
-    type=click.Path(),
-    required=True,
-    help="What training left: weights.safetensors, or its run folder.",
-)
-THREADS = click.option("--threads", type=click.IntRange(1), help="Default: all cores.")
-PRECISION = click.option(
-    "--precision", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
-)
-
-
-def settings_of(assignments: tuple[str, ...], **named: Any) -> dict[str, str]:
-    """`--set` assignments, and options that stand for one (None: not given)."""
-    settings: dict[str, str] = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals or not name.strip() or not value.strip():
-            raise click.UsageError(f"--set takes NAME=VALUE, got '{assignment}'")
-        settings[name.strip()] = value.strip()
-    return settings | {name: str(value) for name, value in named.items() if value is not None}
-
-
-def print_json(content: Mapping[str, Any]) -> None:
-    """One line of strict JSON: what is not finite becomes null."""
-    import json
-
-    click.echo(json.dumps(_finite(content), ensure_ascii=False, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def warn(diagnostics: Any) -> None:
-    """Print warnings on the error stream."""
-    from ..compiler.source import render
-
-    for diagnostic in diagnostics:
-        click.echo(render(diagnostic) + "\n", err=True)
-
-
-def with_json_errors(as_json: bool, action: Callable[[], int]) -> int:
-    """Run an action; with --json, an invalid file is told as JSON on the last line too."""
-    from ..compiler.source import DiagnosticError
-
-    try:
-        return action()
-    except DiagnosticError as error:
-        if as_json:
-            click.echo(str(error), err=True)
-            print_json({"errors": [d.as_json() for d in error.diagnostics if d.is_error]})
-            return 2
-        raise

@@ -7,22 +7,11 @@ machine was measured to have, or bytes. With --json one object.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command_line import (
-    FILE,
-    JSON,
-    PRECISION,
-    SET,
-    THREADS,
-    print_json,
-    settings_of,
-    warn,
-    with_json_errors,
-)
+from ..command_options import Asked, about_network, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,62 +25,47 @@ ROUTINES = ("train", "gradient", "evaluate", "forward")
 
 
 @click.command("bench", help="How long a training step takes, and how long each call of it.")
-@FILE
-@SET
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="To measure for.",
+)
 @click.option("--profile", is_flag=True, help="Every call of a step.")
 @click.option("--data", "own_data", is_flag=True, help="The file's data, not random numbers.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@THREADS
-@PRECISION
-@JSON
-def command(
-    file: str,
-    assignments: tuple[str, ...],
-    seconds: float,
-    profile: bool,
-    own_data: bool,
-    seed: int,
-    threads: int | None,
-    precision: str,
-    as_json: bool,
-) -> int:
-    settings = settings_of(assignments)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and random samples."
+)
+@about_network
+def command(asked: Asked, seconds: float, profile: bool, own_data: bool, seed: int) -> int:
+    from ..step_timing import profile_steps, time_steps
 
-    def action() -> int:
-        from ...compiler.pipeline import front
-        from ..program import Network
-        from ..step_timing import profile_steps, time_steps
-
-        elaborated = front(file, settings)
-        warn(elaborated.warnings)
-        net = Network(elaborated, Path(file).parent, seed=seed, threads=threads, precision=precision)  # type: ignore[arg-type]
-        execution = net.execution_for()
-        routine = next(name for name in ROUTINES if name in execution.program.routines)
-        batch = min(net.plan.capacity, execution.program.capacity)
-        arrays = _samples(net, batch, own_data, seed, precision)
-        execution.compiled.code.load(routine)
-        times = time_steps(execution, routine, arrays, batch, seconds)
-        found: dict[str, Any] = {
-            "routine": routine,
-            "samples": batch,
-            "threads": execution.threads,
-            "precision": precision,
-            "seconds": times.median,
-            "least": times.least,
-            "steps": times.steps,
-            "compile_seconds": net.compile_seconds,
-        }
-        if profile:
-            calls = profile_steps(execution, routine, arrays, batch, seconds)
-            found |= _profile(calls, execution.threads, precision)
-        if as_json:
-            print_json(found)
-        else:
-            _print(found)
-        return 0
-
-    return with_json_errors(as_json, action)
+    net = asked.network(seed=seed)
+    execution = net.execution_for()
+    routine = next(name for name in ROUTINES if name in execution.program.routines)
+    batch = min(net.plan.capacity, execution.program.capacity)
+    arrays = _samples(net, batch, own_data, seed, asked.precision)
+    execution.compiled.code.load(routine)
+    times = time_steps(execution, routine, arrays, batch, seconds)
+    found: dict[str, Any] = {
+        "routine": routine,
+        "samples": batch,
+        "threads": execution.threads,
+        "precision": asked.precision,
+        "seconds": times.median,
+        "least": times.least,
+        "steps": times.steps,
+        "compile_seconds": net.compile_seconds,
+    }
+    if profile:
+        calls = profile_steps(execution, routine, arrays, batch, seconds)
+        found |= _profile(calls, execution.threads, asked.precision)
+    if asked.as_json:
+        print_json(found)
+    else:
+        _print(found)
+    return 0
 
 
 def _samples(net: Network, batch: int, own_data: bool, seed: int, precision: str) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command_line import FILE, JSON, SET, THREADS, print_json, settings_of
+from ..command_options import FILE, JSON, SET, THREADS, print_json, settings_of
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network

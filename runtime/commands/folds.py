@@ -7,44 +7,33 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..checkpoint import write_atomically
-from ..command_line import print_json
+from ..command_options import Asked, print_json
 from ..run_folder import RunFolder
 from ..studies.folds import fold_jobs, summarise, table
 from ..studies.jobs import Job, Result, run_jobs, share_cores
 
 
-def train_folds(
-    file: str,
-    folds: int,
-    settings: Mapping[str, str],
-    *,
-    threads: int | None,
-    workers: int | None,
-    precision: str,
-    out: str | None,
-    as_json: bool,
-) -> int:
+def train_folds(asked: Asked, folds: int, *, workers: int | None, out: str | None) -> int:
     """Train every fold; returns the exit code."""
     if folds < 2:
         raise click.UsageError(f"--folds is at least 2, got {folds}")
-    folder = study_folder(file, "folds", out)
-    workers, threads = share_cores(folds, workers, threads)
-    jobs = fold_jobs(file, folds, settings, str(folder), threads, precision)
-    results = watch(jobs, workers, as_json)
+    folder = study_folder(asked.file, "folds", out)
+    workers, threads = share_cores(folds, workers, asked.threads)
+    jobs = fold_jobs(asked.file, folds, asked.settings, str(folder), threads, asked.precision)
+    results = watch(jobs, workers, asked.as_json)
     content = {"folds": results, **summarise([r for r in results if "error" not in r])}
-    text = sys.stderr if as_json else sys.stdout
     extra: dict[str, Any] = {"mean": content["mean"], "deviation": content["deviation"]}
-    print(table([job.name for job in jobs], results, extra), file=text)
-    print(folder, file=text)
+    print(table([job.name for job in jobs], results, extra), file=asked.text)
+    print(folder, file=asked.text)
     write_atomically(folder / "folds.json", (json.dumps(content, indent=1) + "\n").encode())
-    if as_json:
+    if asked.as_json:
         print_json(content)
     return 1 if any("error" in r for r in results) else 0
 

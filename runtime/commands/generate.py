@@ -10,23 +10,11 @@ from typing import Any
 
 import click
 
-from ..command_line import (
-    FILE,
-    JSON,
-    PRECISION,
-    SET,
-    THREADS,
-    WEIGHTS,
-    print_json,
-    settings_of,
-    with_json_errors,
-)
+from ..command_options import WEIGHTS, Asked, about_network, print_json
 
 
 @click.command("generate", help="Text from a trained network, token by token.")
-@FILE
 @WEIGHTS
-@SET
 @click.option("--prompt", default="", help="What the text begins with; of pairs, the source.")
 @click.option(
     "--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="0: the likeliest token."
@@ -34,40 +22,25 @@ from ..command_line import (
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
 @click.option("--length", type=click.IntRange(0), default=500, show_default=True, help="So many tokens.")
 @click.option("--layer", help="Of the scores. Default: the layer that the loss speaks of.")
-@THREADS
-@PRECISION
-@JSON
+@about_network
 def command(
-    file: str,
+    asked: Asked,
     weights: str,
-    assignments: tuple[str, ...],
     prompt: str,
     temperature: float,
     seed: int,
     length: int,
     layer: str | None,
-    threads: int | None,
-    precision: str,
-    as_json: bool,
 ) -> int:
-    settings = settings_of(assignments)
-
-    def action() -> int:
-        from .eval import trained
-
-        net = trained(file, weights, settings, threads, precision)
-        if not hasattr(net, "generate"):
-            raise click.UsageError(
-                "an ensemble has no one text to write; give the weights of one of its members"
-            )
-        tokens = net.generate(prompt, length=length, temperature=temperature, seed=seed, layer=layer)
-        if as_json:
-            print_json({"prompt": prompt, "text": "".join(tokens)})
-            return 0
+    net = asked.trained(weights)
+    if not hasattr(net, "generate"):
+        raise click.UsageError("an ensemble has no one text to write; give the weights of one of its members")
+    tokens = net.generate(prompt, length=length, temperature=temperature, seed=seed, layer=layer)
+    if asked.as_json:
+        print_json({"prompt": prompt, "text": "".join(tokens)})
+    else:
         _show(net, prompt, tokens)
-        return 0
-
-    return with_json_errors(as_json, action)
+    return 0
 
 
 def _show(net: Any, prompt: str, tokens: Any) -> None:

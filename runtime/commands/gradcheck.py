@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..command_line import FILE, JSON, SET, print_json, settings_of, warn, with_json_errors
+from ..command_options import FILE, JSON, SET, print_json, settings_of, warn, with_json_errors
 
 
 @click.command("gradcheck", help="Symbolic against finite differences, in double precision.")

@@ -5,23 +5,12 @@ In: a .dln file.  Out: a line for the epochs 0, 1, 2, 5, 10, …; with --save th
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command_line import (
-    FILE,
-    JSON,
-    PRECISION,
-    SET,
-    THREADS,
-    print_json,
-    settings_of,
-    warn,
-    with_json_errors,
-)
+from ..command_options import PARTS, Asked, about_network, print_json, weights_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,23 +22,16 @@ SHOWN = 4
 
 
 @click.command("ntk", help="The neural tangent kernel, and how it moves while the network learns.")
-@FILE
-@SET
 @click.option("--layer", help="Whose units. Default: the last layer that the loss depends on.")
 @click.option("--samples", type=click.IntRange(1), default=32, show_default=True, help="The first so many.")
-@click.option(
-    "--part", type=click.Choice(["train", "validation", "test"]), default="train", show_default=True
-)
+@click.option("--part", type=PARTS, default="train", show_default=True, help="Whose samples.")
 @click.option("--epochs", type=click.IntRange(0), help="Of the training. Default: the file's; 0: none.")
 @click.option("--seed", type=click.IntRange(0), help="Of first weights and sample order.")
 @click.option("--weights", type=click.Path(), help="A file or a run folder to begin with.")
 @click.option("--save", type=click.Path(), help="A file NAME.npz with the matrices: epochs, kernels.")
-@THREADS
-@PRECISION
-@JSON
+@about_network
 def command(
-    file: str,
-    assignments: tuple[str, ...],
+    asked: Asked,
     layer: str | None,
     samples: int,
     part: str,
@@ -57,67 +39,54 @@ def command(
     seed: int | None,
     weights: str | None,
     save: str | None,
-    threads: int | None,
-    precision: str,
-    as_json: bool,
 ) -> int:
-    settings = settings_of(assignments, seed=seed)
+    import numpy as np
 
-    def action() -> int:
-        import numpy as np
+    from ..diagnosis.tangent_kernel import Spectrum, TangentKernel
 
-        from ...compiler.pipeline import front
-        from ..diagnosis.tangent_kernel import Spectrum, TangentKernel
-        from ..program import Network
+    asked.set(seed=seed)
+    elaborated = asked.elaborated
+    trains = epochs != 0 and elaborated.train is not None
+    net = asked.network(purpose="training" if trains else "evaluation")
+    if weights is not None:
+        net.restore(weights_file(weights))
+    data = net.load_data()
+    if part not in data.parts:
+        raise click.UsageError(f"the data of '{asked.file}' has no {part} part, only {', '.join(data.parts)}")
+    kernel = TangentKernel(elaborated, layer)
+    chosen = {name: values[:samples] for name, values in data[part].items()}
+    kernels: dict[int, np.ndarray] = {}
+    spectra: dict[int, Spectrum] = {}
 
-        text = sys.stderr if as_json else sys.stdout
-        elaborated = front(file, settings)
-        warn(elaborated.warnings)
-        trains = epochs != 0 and elaborated.train is not None
-        net = Network(
-            elaborated, Path(file).parent, precision=precision, threads=threads,  # type: ignore[arg-type]
-            purpose="training" if trains else "evaluation",
+    def look(epoch: int, held: Any, loss: float | None) -> None:
+        theta = kernel(held, chosen)
+        if not np.isfinite(theta).all():
+            raise click.ClickException(f"the derivatives are not finite after epoch {epoch}")
+        first = kernels.get(0, theta)
+        if save is not None or not kernels:
+            kernels[epoch] = theta
+        spectra[epoch] = Spectrum.of(theta, first)
+        print(_line(epoch, loss, spectra[epoch]), file=asked.text, flush=True)
+
+    count = sum(view.size for view in kernel.weights.values())
+    rows = min(samples, data.counts[part])
+    print(
+        f"layer {kernel.layer}: {rows} samples × {kernel.units:,} units, {count:,} weights", file=asked.text
+    )
+    print(_heads(), file=asked.text)
+    look(0, net.saved_arrays(), None)
+    if trains:
+        _train(net, data, epochs, look)
+    if save is not None:
+        _save(Path(save), kernels)
+    if asked.as_json:
+        print_json(
+            {
+                "layer": kernel.layer, "samples": rows, "units": kernel.units, "weights": count,
+                "epochs": [_object(epoch, spectrum) for epoch, spectrum in spectra.items()],
+            }
         )  # fmt: skip
-        if weights is not None:
-            path = Path(weights)
-            net.restore(path / "weights.safetensors" if path.is_dir() else path)
-        data = net.load_data()
-        if part not in data.parts:
-            raise click.UsageError(f"the data of '{file}' has no {part} part, only {', '.join(data.parts)}")
-        kernel = TangentKernel(elaborated, layer)
-        chosen = {name: values[:samples] for name, values in data[part].items()}
-        kernels: dict[int, np.ndarray] = {}
-        spectra: dict[int, Spectrum] = {}
-
-        def look(epoch: int, held: Any, loss: float | None) -> None:
-            theta = kernel(held, chosen)
-            if not np.isfinite(theta).all():
-                raise click.ClickException(f"the derivatives are not finite after epoch {epoch}")
-            first = kernels.get(0, theta)
-            if save is not None or not kernels:
-                kernels[epoch] = theta
-            spectra[epoch] = Spectrum.of(theta, first)
-            print(_line(epoch, loss, spectra[epoch]), file=text, flush=True)
-
-        count = sum(view.size for view in kernel.weights.values())
-        rows = min(samples, data.counts[part])
-        print(f"layer {kernel.layer}: {rows} samples × {kernel.units:,} units, {count:,} weights", file=text)
-        print(_heads(), file=text)
-        look(0, net.saved_arrays(), None)
-        if trains:
-            _train(net, data, epochs, look)
-        if save is not None:
-            _save(Path(save), kernels)
-        if as_json:
-            print_json(
-                {
-                    "layer": kernel.layer, "samples": rows, "units": kernel.units, "weights": count,
-                    "epochs": [_object(epoch, spectrum) for epoch, spectrum in spectra.items()],
-                }
-            )  # fmt: skip
-        return 0
-
-    return with_json_errors(as_json, action)
+    return 0
 
 
 def _train(net: Any, data: Any, epochs: int | None, look: Any) -> None:

@@ -13,71 +13,46 @@ from typing import Any
 
 import click
 
-from ..command_line import (
-    FILE,
-    JSON,
-    PRECISION,
-    SET,
-    THREADS,
-    WEIGHTS,
-    print_json,
-    settings_of,
-    with_json_errors,
-)
+from ..command_options import PARTS, WEIGHTS, Asked, about_network, print_json
 
 
 @click.command("predict", help="The layers' values for data, written as npz or csv.")
-@FILE
 @WEIGHTS
-@SET
-@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Of the file's data.")
+@click.option("--part", type=PARTS, help="Of the file's data.")
 @click.option("--input", "source", type=click.Path(), help="An npz file: an array per input.")
 @click.option("--out", type=click.Path(), help="NAME.npz or NAME.csv. Default: csv on the screen.")
 @click.option("--layer", "layers", multiple=True, help="Only these layers. Repeatable.")
-@THREADS
-@PRECISION
-@JSON
+@about_network
 def command(
-    file: str,
+    asked: Asked,
     weights: str,
-    assignments: tuple[str, ...],
     part: str | None,
     source: str | None,
     out: str | None,
     layers: tuple[str, ...],
-    threads: int | None,
-    precision: str,
-    as_json: bool,
 ) -> int:
     if part is not None and source is not None:
         raise click.UsageError("--part and --input exclude each other")
     if out is not None and Path(out).suffix not in (".npz", ".csv"):
         raise click.UsageError(f"--out is NAME.npz or NAME.csv, got '{out}'")
-    settings = settings_of(assignments)
-
-    def action() -> int:
-        from .eval import trained
-
-        net = trained(file, weights, settings, threads, precision)
-        for layer in layers:
-            if layer not in net.outputs:
-                raise click.UsageError(f"no layer '{layer}'; there are {', '.join(net.outputs)}")
-        given = _read(source) if source is not None else None
-        if given is None:
-            data = net.load_data()
-            chosen = part or ("test" if "test" in data else "train")
-            given = data[chosen]
-        outputs = net.predict({n: v for n, v in given.items() if n in net.inputs})
-        outputs = {n: v for n, v in outputs.items() if not layers or n in layers}
-        _write(outputs, out)
-        if as_json:
-            print_json({"out": out, "shapes": {n: list(v.shape) for n, v in outputs.items()}})
-        elif out is not None:
-            shapes = ", ".join(f"{n}{list(v.shape)}" for n, v in outputs.items())
-            click.echo(f"wrote {shapes} to {out}")
-        return 0
-
-    return with_json_errors(as_json, action)
+    net = asked.trained(weights)
+    for layer in layers:
+        if layer not in net.outputs:
+            raise click.UsageError(f"no layer '{layer}'; there are {', '.join(net.outputs)}")
+    given = _read(source) if source is not None else None
+    if given is None:
+        data = net.load_data()
+        chosen = part or ("test" if "test" in data else "train")
+        given = data[chosen]
+    outputs = net.predict({n: v for n, v in given.items() if n in net.inputs})
+    outputs = {n: v for n, v in outputs.items() if not layers or n in layers}
+    _write(outputs, out)
+    if asked.as_json:
+        print_json({"out": out, "shapes": {n: list(v.shape) for n, v in outputs.items()}})
+    elif out is not None:
+        shapes = ", ".join(f"{n}{list(v.shape)}" for n, v in outputs.items())
+        click.echo(f"wrote {shapes} to {out}")
+    return 0
 
 
 def _read(source: str) -> dict[str, Any]:

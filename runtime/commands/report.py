@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..command_line import THREADS
+from ..command_options import THREADS
 
 
 @click.command("report", help="Write an HTML page about a run: curves, layers, predictions, equations.")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command_line import FILE, JSON, PRECISION, SET, THREADS, print_json, settings_of, with_json_errors
+from ..command_options import Asked, about_network, print_json
 
 if TYPE_CHECKING:
     from ..studies.ranges import SearchPlan
@@ -25,8 +24,6 @@ SHOWN = 15
 
 
 @click.command("search", help="Search for the best values of params and settings.")
-@FILE
-@SET
 @click.option("--trials", type=click.IntRange(1), help="Instead of the file's.")
 @click.option(
     "--method", type=click.Choice(["random", "grid", "refine", "tpe"]), help="Instead of the file's."
@@ -36,70 +33,58 @@ SHOWN = 15
 @click.option(
     "--storage", metavar="URL", help="Of Optuna, for tpe on several machines: sqlite:///FILE, mysql://…"
 )
-@THREADS
-@PRECISION
 @click.option(
     "--out", type=click.Path(), help="The folder; an earlier search's: join in. Default: runs/NAME-search-1"
 )
-@JSON
+@about_network
 def command(
-    file: str,
-    assignments: tuple[str, ...],
+    asked: Asked,
     trials: int | None,
     method: str | None,
     epochs: int | None,
     workers: int | None,
     storage: str | None,
-    threads: int | None,
-    precision: str,
     out: str | None,
-    as_json: bool,
 ) -> int:
-    settings = settings_of(assignments, epochs=epochs)
+    from dataclasses import replace
 
-    def action() -> int:
-        from dataclasses import replace
+    from ..run_folder import RunFolder
+    from ..studies.jobs import share_cores
+    from ..studies.methods import count_of, need_optuna
+    from ..studies.ranges import read_search
+    from ..studies.search import Search, run_search
+    from ..studies.trials import Trials
 
-        from ...compiler.pipeline import front
-        from ..run_folder import RunFolder
-        from ..studies.jobs import share_cores
-        from ..studies.methods import count_of, need_optuna
-        from ..studies.ranges import read_search
-        from ..studies.search import Search, run_search
-        from ..studies.trials import Trials
-
-        plan = read_search(front(file, settings))
-        changes: dict[str, Any] = {"trials": trials, "method": method}
-        plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})
-        if storage is not None and plan.method != "tpe":
-            raise click.UsageError(
-                "--storage is Optuna's, for the method tpe; the others share their folder, --out"
-            )
-        if plan.method == "tpe":
-            need_optuna()
-        if out is None:
-            folder = RunFolder.numbered(Path("runs"), f"{Path(file).stem}-search").path
-        else:
-            folder = Path(out)
-            folder.mkdir(parents=True, exist_ok=True)
-        shared = Trials(folder)
-        shared.release_lost()
-        text = sys.stderr if as_json else sys.stdout
-        count = count_of(plan)
-        processes, each = share_cores(count, workers, threads)
-        search = Search(file, plan, str(folder), settings, each, precision, storage)
-        try:
-            run_search(
-                search, processes, lambda trial: print(_line(trial, plan, count), file=text, flush=True)
-            )
-        finally:
-            found = shared.read()
-            _write(found, plan, shared)
-            print(_table(found, plan), file=text)
-            print(folder, file=text)
-        return _end(found, plan, folder, as_json)
-
-    return with_json_errors(as_json, action)
+    asked.set(epochs=epochs)
+    plan = read_search(asked.elaborated)
+    changes: dict[str, Any] = {"trials": trials, "method": method}
+    plan = replace(plan, **{k: v for k, v in changes.items() if v is not None})
+    if storage is not None and plan.method != "tpe":
+        raise click.UsageError(
+            "--storage is Optuna's, for the method tpe; the others share their folder, --out"
+        )
+    if plan.method == "tpe":
+        need_optuna()
+    if out is None:
+        folder = RunFolder.numbered(Path("runs"), f"{Path(asked.file).stem}-search").path
+    else:
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+    shared = Trials(folder)
+    shared.release_lost()
+    count = count_of(plan)
+    processes, each = share_cores(count, workers, asked.threads)
+    search = Search(asked.file, plan, str(folder), asked.settings, each, asked.precision, storage)
+    try:
+        run_search(
+            search, processes, lambda trial: print(_line(trial, plan, count), file=asked.text, flush=True)
+        )
+    finally:
+        found = shared.read()
+        _write(found, plan, shared)
+        print(_table(found, plan), file=asked.text)
+        print(folder, file=asked.text)
+    return _end(found, plan, folder, asked.as_json)
 
 
 def _end(found: list[Trial], plan: SearchPlan, folder: Path, as_json: bool) -> int:

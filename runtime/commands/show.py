@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..command_line import FILE, PRECISION, SET, settings_of, warn
+from ..command_options import FILE, PRECISION, SET, settings_of, warn
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network

@@ -5,24 +5,13 @@ In: a .dln file, overrides.  Out: the run folder (see run_folder.py), progress, 
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command_line import (
-    FILE,
-    JSON,
-    PRECISION,
-    SET,
-    THREADS,
-    print_json,
-    settings_of,
-    warn,
-    with_json_errors,
-)
+from ..command_options import Asked, about_network, print_json, warn
 
 if TYPE_CHECKING:
     from ..program import Network
@@ -32,12 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command("train", help="Compile and train a network; leaves a run folder.")
-@FILE
-@SET
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the file's.")
 @click.option("--seed", type=click.IntRange(0), help="Of first weights and sample order.")
-@THREADS
-@PRECISION
 @click.option("--out", type=click.Path(), help="The run folder. Default: runs/NAME-1, -2, …")
 @click.option("--folds", type=int, help="Cross-validation: train once for each of so many folds.")
 @click.option("--workers", type=click.IntRange(1), help="Folds that are trained at once. Default: all cores.")
@@ -49,76 +34,49 @@ if TYPE_CHECKING:
     help="A report without what is computed anew: layers, predictions.",
 )
 @click.option("--resume", type=click.Path(), help="Go on with an interrupted run: its folder.")
-@JSON
+@about_network
 def command(
-    file: str,
-    assignments: tuple[str, ...],
+    asked: Asked,
     epochs: int | None,
     seed: int | None,
-    threads: int | None,
-    precision: str,
     out: str | None,
     folds: int | None,
     workers: int | None,
     live: bool,
     brief: bool,
     resume: str | None,
-    as_json: bool,
 ) -> int:
     if folds is not None and resume is not None:
         raise click.UsageError("--folds and --resume exclude each other")
     if out is not None and resume is not None:
         raise click.UsageError("--resume goes on in the folder of the run; leave out --out")
-    settings = settings_of(assignments, epochs=epochs, seed=seed)
+    asked.set(epochs=epochs, seed=seed)
+    if folds is not None:
+        from .folds import train_folds
 
-    def action() -> int:
-        if folds is not None:
-            from .folds import train_folds
-
-            return train_folds(
-                file,
-                folds,
-                settings,
-                threads=threads,
-                workers=workers,
-                precision=precision,
-                out=out,
-                as_json=as_json,
-            )
-        return _train(file, settings, threads, precision, out, resume, live, brief, as_json)
-
-    return with_json_errors(as_json, action)
+        return train_folds(asked, folds, workers=workers, out=out)
+    return _train(asked, out, resume, live, brief)
 
 
-def _train(
-    file: str,
-    settings: dict[str, str],
-    threads: int | None,
-    precision: str,
-    out: str | None,
-    resume: str | None,
-    live: bool,
-    brief: bool,
-    as_json: bool,
-) -> int:
+def _train(asked: Asked, out: str | None, resume: str | None, live: bool, brief: bool) -> int:
     started = time.perf_counter()
     from ..errors import NothingToTrain, ResumeError
     from ..run import Run, prepare
 
-    text = sys.stderr if as_json else sys.stdout
     try:
-        net = prepare(file, settings, threads, precision)
+        net = prepare(asked.file, asked.settings, asked.threads, asked.precision)
         warn(net.elaborated.warnings)
         data = net.load_data()
         warn(data.warnings)
-        run = Run(net, data, _folder(net, out, resume), file, settings, resume=resume is not None)
+        folder = _folder(net, out, resume)
+        run = Run(net, data, folder, asked.file, asked.settings, resume=resume is not None)
     except (NothingToTrain, ResumeError) as error:
         raise click.UsageError(str(error)) from None
     run.started = started
-    whole = _watched(run, text, live)
+    whole = _watched(run, asked.text, live)
     content = run.finish(inside=not brief)
-    _tell(run, content, text)
-    if as_json:
+    _tell(run, content, asked.text)
+    if asked.as_json:
         print_json({"train": {}, "validation": {}, "test": {}} | content)
     return 0 if whole else 1
 
