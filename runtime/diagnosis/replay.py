@@ -1,8 +1,8 @@
 """Which minibatch broke a training: the steps since the last good state once more, one by one.
 
-In: the execution that trained, the last good state, the samples of the epoch.  Out: the message of nonfinite.py.
+In: the epoch in which it broke: the execution that trained, the last good state, the samples.  Out: the message of nonfinite.py.
 
-    where_it_arose(execution, plan, state, arrays, order, epoch, count)
+    where_it_arose(BrokenEpoch(execution, plan, state, arrays, order, epoch=3, count=1000))
 
 Every step gives the same bits as before, so the first one after which something is not finite is the one that broke it.
 """
@@ -10,6 +10,7 @@ Every step gives the same bits as before, so the first one after which something
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,62 +26,69 @@ if TYPE_CHECKING:
     from ..training.settings import TrainingPlan
 
 
-def where_it_arose(
-    execution: Execution,
-    plan: TrainingPlan,
-    state: TrainingState,
-    arrays: Mapping[str, np.ndarray],
-    order: np.ndarray | None,
-    epoch: int,
-    count: int,
-) -> Diagnostic | None:
-    """In which equation of which step of this epoch (from 1). The execution's weights are lost."""
-    batch = plan.batch or count
-    bad = _first_bad(execution, state, arrays, order, epoch, count, batch)
+@dataclass(frozen=True)
+class BrokenEpoch:
+    """An epoch of a training in which something is no longer finite.
+
+    execution   which trained; its weights may be spoiled, and are lost when they are replayed
+    state       the last good one: as the epoch began, or at the last checkpoint in it
+    arrays      the samples of the epoch, in this `order` (None: as they are)
+    epoch       from 1
+    count       of the samples that the epoch goes over
+    """
+
+    execution: Execution
+    plan: TrainingPlan
+    state: TrainingState
+    arrays: Mapping[str, np.ndarray]
+    order: np.ndarray | None
+    epoch: int
+    count: int
+
+    @property
+    def batch(self) -> int:
+        return self.plan.batch or self.count
+
+    def minibatch(self, start: int, step: int) -> Minibatch:
+        """The one that begins with this sample, `step` steps after the training began."""
+        stop, seed = min(self.count, start + self.batch), self.execution.seed
+        return Minibatch(
+            self.arrays, start, stop, self.order, self.batch, self.epoch - 1, step, seed, training=True
+        )
+
+    def inside(self) -> Inside:
+        """The network compiled so that every value can be looked at."""
+        compiled = self.execution.compiled
+        return Inside(
+            compiled.network,
+            self.batch,
+            precision=compiled.precision,
+            threads=self.execution.threads,
+            optimizer=self.plan.optimizer,
+        )
+
+
+def where_it_arose(broken: BrokenEpoch) -> Diagnostic | None:
+    """In which equation of which step of this epoch. The execution's weights are lost."""
+    bad = _first_bad(broken)
     if bad is None:
         return None
     start, before, step = bad
-    at = Minibatch(
-        arrays, start, min(count, start + batch), order, batch, epoch - 1, step, execution.seed, training=True
-    )
-    return first_nonfinite(_inside(execution, plan, batch), before, at)
+    return first_nonfinite(broken.inside(), before, broken.minibatch(start, step))
 
 
-def where_objective_broke(
-    execution: Execution,
-    plan: TrainingPlan,
-    state: TrainingState,
-    arrays: Mapping[str, np.ndarray],
-    order: np.ndarray | None,
-    epoch: int,
-    count: int,
-) -> Diagnostic | None:
+def where_objective_broke(broken: BrokenEpoch) -> Diagnostic | None:
     """The same where an optimizer of Python or a line search changes the weights: the loss of every minibatch at the weights
     as they are, or as they were when the epoch began where it has already spoiled them."""
-    batch, memory = plan.batch or count, execution.memory
-    weights = memory.copy_of(execution.kept)
+    execution, state = broken.execution, broken.state
+    weights = execution.memory.copy_of(execution.kept)
     if not all(np.isfinite(weights[name]).all() for name in weights):
         weights = state.current
-    inside = _inside(execution, plan, batch)
-    for start in range(0, count, batch):
-        stop = min(count, start + batch)
-        at = Minibatch(
-            arrays, start, stop, order, batch, epoch - 1, state.step, execution.seed, training=True
-        )
-        if (found := first_nonfinite(inside, weights, at)) is not None:
+    inside = broken.inside()
+    for start in range(0, broken.count, broken.batch):
+        if (found := first_nonfinite(inside, weights, broken.minibatch(start, state.step))) is not None:
             return found
     return None
-
-
-def _inside(execution: Execution, plan: TrainingPlan, batch: int) -> Inside:
-    compiled = execution.compiled
-    return Inside(
-        compiled.network,
-        batch,
-        precision=compiled.precision,
-        threads=execution.threads,
-        optimizer=plan.optimizer,
-    )
 
 
 def where_validation_broke(
@@ -101,37 +109,30 @@ def where_validation_broke(
     return None
 
 
-def _first_bad(
-    execution: Execution,
-    state: TrainingState,
-    arrays: Mapping[str, np.ndarray],
-    order: np.ndarray | None,
-    epoch: int,
-    count: int,
-    batch: int,
-) -> tuple[int, dict[str, np.ndarray], int] | None:
+def _first_bad(broken: BrokenEpoch) -> tuple[int, dict[str, np.ndarray], int] | None:
     """The first sample of the minibatch, the weights and states before it, the steps done by then."""
+    execution, state = broken.execution, broken.state
     memory = execution.memory
     memory.put_back(state.current)
     execution.step = state.step
     results = execution.program.routines["train"].results
     before = memory.copy_of(execution.kept)
-    for start in range(state.done, count, batch):
-        stop, step, totals = min(count, start + batch), execution.step, Totals(results)
+    for start in range(state.done, broken.count, broken.batch):
+        at, totals = broken.minibatch(start, execution.step), Totals(results)
         execution.run(
             "train",
-            arrays,
-            start,
-            stop,
+            at.arrays,
+            at.start,
+            at.stop,
             totals=totals,
-            order=order,
-            batch=batch,
-            epoch=epoch - 1,
+            order=at.order,
+            batch=at.batch,
+            epoch=at.epoch,
             training=True,
         )
         good = np.isfinite(totals.sums).all()
         if not good or not all(np.isfinite(memory.view(name)).all() for name in execution.kept):
-            return start, before, step
+            return start, before, at.step
         for name, value in before.items():
             np.copyto(value, memory.view(name))
     return None

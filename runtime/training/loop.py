@@ -250,7 +250,8 @@ class Training:
         """All, or as many as the remaining steps take."""
         if self.steps is None:
             return self.count
-        return min(self.count, (self.steps - self.execution.step) * (self.plan.batch or self.count))
+        left, batch = self.steps - self.state.step, self.plan.batch or self.count
+        return min(self.count, self.state.done + left * batch)
 
     # --------------------------------------------------------------------------------------- which to keep
 
@@ -305,20 +306,23 @@ class Training:
 
     def _origin(self, epoch: int, part: str) -> Diagnostic | None:
         """The equation in which it began, if that can be found; whatever hinders the search, it is not what went wrong."""
-        from ..diagnosis.replay import where_it_arose, where_objective_broke, where_validation_broke
-
         if not self.traces:
             return None
+        from ..diagnosis.replay import (
+            BrokenEpoch,
+            where_it_arose,
+            where_objective_broke,
+            where_validation_broke,
+        )
+
         try:
             if part == "validation":
                 assert self.validation is not None
                 with self.averages.in_place():
                     return where_validation_broke(self.execution, self.validation, epoch)
-            arrays, order = self._train_arrays(epoch), self._order(epoch)
-            where = where_it_arose if self.outer is None else where_objective_broke
-            return where(
-                self.execution, self.plan, self.state, arrays, order, epoch, self._samples_of_epoch()
-            )
+            arrays, order, count = self._train_arrays(epoch), self._order(epoch), self._samples_of_epoch()
+            broken = BrokenEpoch(self.execution, self.plan, self.state, arrays, order, epoch, count)
+            return where_it_arose(broken) if self.outer is None else where_objective_broke(broken)
         except (MemoryError, NotImplementedError, RunError, DiagnosticError):
             return None
 

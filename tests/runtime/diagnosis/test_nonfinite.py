@@ -129,6 +129,21 @@ def test_the_validation_part():
     assert found.span.line == 5
 
 
+def test_the_last_step_of_a_second_training():
+    # √(w²x) has a value at x = 0 and no derivative: a validation part does not mind, training on it does.
+    source = text(
+        "weight w = 1\nlet p = x[0] * sqrt(w * w * x[1])",
+        [1.0, 0.0, 0.0],
+        split="split 6 train, 6 validation",
+    )
+    source = source.replace("epochs    3", "epochs    1\n  retrain   afresh")
+    net = dln.compile(source)
+    with pytest.raises(TrainingDiverged) as caught:
+        net.train()  # twice two steps, the second over eight rows: the one that hurts is the last of them
+    assert caught.value.origin is not None
+    assert caught.value.origin.message.startswith("the gradient of 'w' became NaN in epoch 1, step 2")
+
+
 def test_a_run_keeps_its_last_good_checkpoint(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # It goes well for some epochs: p = log(0.5 + w), and w falls by 0.2 or so in each.
