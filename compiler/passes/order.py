@@ -10,43 +10,72 @@ A group is a time loop when every load inside it is delayed along one axis; elab
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-
-import networkx as nx
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
 from ..mathematics.graph import Graph
 
+Node = TypeVar("Node", bound=Hashable)
 
-def dependencies(graph: Graph) -> nx.DiGraph:
-    """The directed graph of families: an edge from each family to those that load it."""
-    edges: nx.DiGraph = nx.DiGraph()
-    edges.add_nodes_from(graph.families)
-    for name, family in graph.families.items():
-        edges.add_edges_from((source, name) for source in family.sources if source in graph.families)
-    return edges
+
+def grouped_in_order(needs: Mapping[Node, Iterable[Node]]) -> list[list[Node]]:
+    """Strongly connected components in topological order: a node behind what it needs; those that need each other are one group.
+
+    Ties, and the members of a group, are in the order of `needs`, so that the result is the same in every run.
+    """
+    position = {node: n for n, node in enumerate(needs)}
+    group = {node: node for node in needs}  # the group of each node, known by its first member
+    members = {node: [node] for node in needs}
+    order = _in_order(needs, group, position)
+    if len(order) < len(needs):
+        # networkx is slow to import, and most graphs have no circles.
+        import networkx as nx
+
+        edges: nx.DiGraph = nx.DiGraph()
+        edges.add_nodes_from(needs)
+        edges.add_edges_from((other, node) for node, others in needs.items() for other in others)
+        members = {}
+        for component in nx.strongly_connected_components(edges):
+            inside = sorted(component, key=position.__getitem__)
+            members[inside[0]] = inside
+            group.update(dict.fromkeys(inside, inside[0]))
+        order = _in_order(needs, group, position)
+    return [members[node] for node in order]
+
+
+def _in_order(
+    needs: Mapping[Node, Iterable[Node]], group: Mapping[Node, Node], position: Mapping[Node, int]
+) -> list[Node]:
+    """Groups behind those that they need, as far as none of them goes round in a circle."""
+    waiting = dict.fromkeys(group.values(), 0)
+    readers: dict[Node, list[Node]] = {}
+    for node, others in needs.items():
+        for other in others:
+            if group[other] != group[node]:
+                waiting[group[node]] += 1
+                readers.setdefault(group[other], []).append(group[node])
+    ready = [position[node] for node, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    nodes = list(position)
+    order: list[Node] = []
+    while ready:
+        node = nodes[heapq.heappop(ready)]
+        order.append(node)
+        for reader in readers.get(node, ()):
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, position[reader])
+    return order
 
 
 def components(graph: Graph) -> list[list[str]]:
-    """Strongly connected components in topological order, members in the graph's own order.
-
-    Ties are broken by the graph's present order, so that the result is the same in every run.
-    """
-    edges = dependencies(graph)
-    position = {name: n for n, name in enumerate(graph.families)}
-    condensed = nx.condensation(edges)
-    members = {c: sorted(data["members"], key=position.__getitem__) for c, data in condensed.nodes(data=True)}
-    waiting = {c: condensed.in_degree(c) for c in condensed}
-    ready = [(position[members[c][0]], c) for c, count in waiting.items() if not count]
-    heapq.heapify(ready)
-    order: list[list[str]] = []
-    while ready:
-        _, component = heapq.heappop(ready)
-        order.append(members[component])
-        for after in condensed.successors(component):
-            waiting[after] -= 1
-            if not waiting[after]:
-                heapq.heappush(ready, (position[members[after][0]], after))
-    return order
+    """Strongly connected components of the families in topological order, members in the graph's own order."""
+    return grouped_in_order(
+        {
+            name: [source for source in family.sources if source in graph.families]
+            for name, family in graph.families.items()
+        }
+    )
 
 
 def recurrent(graph: Graph) -> list[list[str]]:

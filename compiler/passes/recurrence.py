@@ -17,13 +17,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
-
 from ..mathematics.affine import distance, linear
 from ..mathematics.expression import Axis, Expression, Load
 from ..mathematics.graph import Family, Graph
 from ..source import Diagnostic, Note
-from .order import components, recurrent
+from .order import components, grouped_in_order, recurrent
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +144,8 @@ def _loop(
         raise problem or _no_axis(graph, members, reads)
     _, axes, delays = best
     immediate = [r for r, d in zip(reads, delays, strict=True) if not d]
-    edges: nx.DiGraph = nx.DiGraph()
-    edges.add_nodes_from(members)
-    edges.add_edges_from((r.load.array, r.reader.name) for r in immediate)
-    condensed = nx.condensation(edges)
-    place = {name: n for n, name in enumerate(members)}
-    first = {c: min(place[m] for m in data["members"]) for c, data in condensed.nodes(data=True)}
     steps: list[str | Recurrence] = []
-    for c in nx.lexicographical_topological_sort(condensed, key=first.__getitem__):
-        inner = sorted(condensed.nodes[c]["members"], key=place.__getitem__)
+    for inner in grouped_in_order(_needs(members, immediate)):
         within = [r for r in immediate if r.reader.name in inner and r.load.array in inner]
         if within:
             steps.append(_loop(graph, inner, within, {m: taken[m] | {axes[m]} for m in inner}))
@@ -165,14 +156,16 @@ def _loop(
 
 def _circles(members: Sequence[str], reads: Sequence[_Read]) -> list[list[str]]:
     """The groups of members that need each other within one step."""
-    edges: nx.DiGraph = nx.DiGraph()
-    edges.add_nodes_from(members)
-    edges.add_edges_from((r.load.array, r.reader.name) for r in reads)
-    return [
-        list(c)
-        for c in nx.strongly_connected_components(edges)
-        if len(c) > 1 or edges.has_edge(*(list(c) * 2))
-    ]
+    needs = _needs(members, reads)
+    return [c for c in grouped_in_order(needs) if len(c) > 1 or c[0] in needs[c[0]]]
+
+
+def _needs(members: Sequence[str], reads: Iterable[_Read]) -> dict[str, list[str]]:
+    """The members that each of them reads."""
+    needs: dict[str, list[str]] = {name: [] for name in members}
+    for read in reads:
+        needs[read.reader.name].append(read.load.array)
+    return needs
 
 
 def _assignments(
@@ -260,6 +253,8 @@ def _no_axis(graph: Graph, members: list[str], reads: list[_Read]) -> Recurrence
                 "a recurrence reads at t - 1, t - 2, … or at t + 1, …",
                 [(read.reader, read.load), (target, read.load)],
             )
+    import networkx as nx
+
     edges: nx.DiGraph = nx.DiGraph()
     for read in reads:
         edges.add_edge(read.reader.name, read.load.array, read=read)
