@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ..mathematics.affine import Linear, bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression, Load
+from ..mathematics.walks import postorder
 from .arithmetic import Arithmetic
 from .loop_builder import Builder
 from .loops import Element, Value
@@ -87,11 +88,14 @@ class Evaluator:
                 stack.extend((p, False) for p in reversed(parts) if p not in done)
                 continue
             bits = {b for p in parts for b in done[p].bits}
+            then = _under_condition(node)
+            if then is not None:
+                bits.update(self.bits(then))
             direct = [node] if isinstance(node, Axis) else list(form.coefficients) if form else []
             bits |= {n for n, a in enumerate(self.shifted) if a in direct}
             if isinstance(node, Load) and node.array == " total":
                 bits = set(range(len(self.shifted)))
-            guarded = is_guarded(node) or any(done[p].guarded for p in parts)
+            guarded = is_guarded(node) or then is not None or any(done[p].guarded for p in parts)
             done[node] = _Step(node, tuple(sorted(bits)), guarded, form)
             order.append(done[node])
         self._orders[root] = order
@@ -109,6 +113,8 @@ class Evaluator:
                     return form, tuple(a for a in form.coefficients if not isinstance(a, Axis))
             if node.function in ("+", "-") and node.type == "real":
                 return None, _fused_operands(node)
+            if _under_condition(node) is not None:
+                return None, (node.arguments[0], node.arguments[2])
             return None, node.arguments
         return None, ()
 
@@ -332,7 +338,7 @@ class Evaluator:
         """A scalar function of values."""
         if node.type == "real" and node.function in ("+", "-"):
             return self._add(node, shift, mask)
-        operands = [self.value(a, shift, mask) for a in node.arguments]
+        operands = [self.value(a, shift, self._mask_of(node, a, shift, mask)) for a in node.arguments]
         if node.function in ("random", "random2"):
             return self.arithmetic.random(node.function, operands)
         lanes = max(o.lanes for o in operands)
@@ -348,6 +354,13 @@ class Evaluator:
         operands = [self.builder.splat(o, lanes) for o in operands]
         ranges = [self.range(a) if a.type == "integer" else None for a in node.arguments]
         return self.arithmetic.apply(node, operands, ranges)
+
+    def _mask_of(self, node: Apply, argument: Expression, shift: Shift, mask: Value | None) -> Value | None:
+        """Where guarded loads in an argument of a function are in range: in a branch of a `select`, where it is taken."""
+        if _under_condition(node) is not argument:
+            return mask
+        holds = self.value(node.arguments[0], shift, mask)
+        return holds if mask is None else self.builder.both(mask, holds)
 
     def _add(self, node: Apply, shift: Shift, mask: Value | None) -> Value:
         """Sum or difference of reals; a product among the operands is contracted into a fused multiply-add."""
@@ -366,6 +379,14 @@ class Evaluator:
         elif node.function == "-":
             first = self.arithmetic.negate(first)
         return self.arithmetic.fused(first, second, other)
+
+
+def _under_condition(node: Expression) -> Expression | None:
+    """What a `select` has where its condition holds, if that loads what is in range only there (guards.py)."""
+    if not (isinstance(node, Apply) and node.function == "select"):
+        return None
+    then = node.arguments[1]
+    return then if any(map(is_guarded, postorder(then))) else None
 
 
 def _is_product(node: Expression) -> bool:

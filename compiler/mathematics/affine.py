@@ -239,7 +239,7 @@ def distance(
         if reach[0] > 0:
             return reach[0]
     for condition in conditions:
-        for bound in _not_negative(condition):
+        for bound in not_negative(condition):
             for sign in (1, -1):  # sign · apart = bound + rest, and rest > 0
                 rest = apart.scaled(sign).add(bound, -1)
                 if not rest.coefficients and rest.constant > 0:
@@ -262,7 +262,7 @@ def _reach(form: Linear, last: Callable[[Expression], int | None]) -> Range | No
     return low, high
 
 
-def _not_negative(condition: Expression) -> Iterator[Linear]:
+def not_negative(condition: Expression) -> Iterator[Linear]:
     """Linear forms that are ≥ 0 where a condition holds."""
     for part in conjuncts(condition):
         if not isinstance(part, Apply) or part.function not in ("<", "<=", ">", ">="):

@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from dln.compiler.mathematics.expression import BATCH, Load, apply, less, new_axis
+from dln.compiler.mathematics.expression import (
+    BATCH,
+    Load,
+    apply,
+    at_most,
+    conjunction,
+    less,
+    new_axis,
+    select,
+)
 from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, verify
 from dln.compiler.passes.gradient import differentiate
 from dln.compiler.passes.operands import lift_operands
@@ -133,3 +142,30 @@ def test_a_window_of_a_weight():
     graph.outputs = ("h",)
     for capacity in (1, 4, 16):
         compare(graph, capacity, capacity, "float64", VectorMachine())
+
+
+def bordered(low, conditions=4):
+    """y[b, u, v] = x[b, u + low, v − 2] within x, and −1 in the border; or where the first of four conditions hold."""
+    graph = start(real_input("x", 6, 9))
+    u, v = axes("uv", 11, 13)
+    places = (u + low, v - 2)
+    inside = [c for p, n in zip(places, (6, 9), strict=True) for c in (at_most(0, p), less(p, n))]
+    value = select(conjunction(inside[:conditions]), Load("x", (BATCH, *places)), -1.0)
+    graph.add(Family("y", (BATCH, u, v), value))
+    graph.outputs = ("y",)
+    return graph
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("low", [-3, 0, 2])
+def test_a_border_is_a_masked_load(bits, low):
+    """What a condition keeps in range is loaded side by side, not number by number."""
+    runner = compare(bordered(low), 1, 1, "float32", VectorMachine(bits, 16))
+    (kernel,) = runner.program.kernels.values()
+    assert "masked.load" in kernel.text and "gather" not in kernel.text
+    compare(bordered(low), 16, 13, "float64", VectorMachine(bits, 16))
+
+
+def test_a_condition_that_does_not_keep_in_range():
+    """Where a condition says too little, the load is clamped, and nothing outside of the array is read."""
+    compare(bordered(-3, conditions=3), 1, 1, "float32", VectorMachine(256, 16))
