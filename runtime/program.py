@@ -24,18 +24,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..compiler.pipeline import Precision
-from ..compiler.syntax import Call
 from .arrays import Samples, check_samples, count_samples, describe_input, refuse_where
 from .errors import InputError
 from .execution import Execution
 from .executions import Executions
 from .given_weights import given_weights
 from .memory import Weights
-from .training.settings import TrainingPlan, read_plan
+from .training.settings import read_plan
 
-if (
-    TYPE_CHECKING
-):  # what training, data and files need is imported when they are asked for: loading is to be quick
+# What training, data and files need is imported when they are asked for: loading is to be quick.
+if TYPE_CHECKING:
     from ..compiler.elaborate import Network as Elaborated
     from .data.fitted_calls import FittedStatistics
     from .data.reading import Arrays, Data
@@ -224,6 +222,7 @@ class Network:
         state: TrainingState | None = None,
         optimizer: OuterOptimizer | None = None,
         keeper: Keeper | None = None,
+        traces: bool = True,
     ) -> History:
         """Train, and leave in `weights` the best ones (by the validation part, where there is one).
 
@@ -234,66 +233,23 @@ class Network:
         on_progress  called often with (samples done in this epoch, samples in all, running means)
         state        of an earlier training, to go on from there; a fresh one is filled while the training runs
         keeper       is given the state now and then: see `Keeper`
+        traces       where something became NaN or infinite: look for the equation in which that began
         optimizer    an object with a method step(weights, objective), instead of the file's: see `OuterOptimizer`
 
         Raises InputError, TrainingDiverged, and on Ctrl-C TrainingInterrupted (a KeyboardInterrupt); in every case the
         network holds the best weights so far.
         """
         from .data.reading import Data
-        from .training.loop import Training, TrainingState
-        from .training.outer_optimizers import outer_optimizer
-        from .training.retraining import check_retraining, retrain
+        from .training.trainings import Watchers, changed_plan, train
 
         with self._lock:
             self._needs_loss()
-            changes = {"epochs": epochs, "batch": batch, "seed": seed, "patience": patience}
-            for key, value in changes.items():
-                least = 0 if key == "seed" else 1
-                if (key, value) == ("batch", "all"):
-                    continue
-                if value is not None and (not isinstance(value, int) or value < least):
-                    raise InputError(f"{key} should be a whole number from {least}, got {value!r}")
-            plan = replace(self.plan, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
-            if batch == "all":
-                plan = replace(plan, batch=None)
+            plan = changed_plan(self.plan, epochs=epochs, batch=batch, seed=seed, patience=patience)
             parts = data if isinstance(data, Data) else self._data(data, fit=True)
-            if optimizer is not None:
-                plan = replace(plan, optimizer=Call("outside", ()))
-            outer = outer_optimizer(self.elaborated, plan.optimizer, optimizer)
-
-            def run(
-                plan: TrainingPlan,
-                train: Mapping[str, np.ndarray],
-                validation: Mapping[str, np.ndarray] | None,
-                state: TrainingState,
-                **more: Any,
-            ) -> History:
-                plan = replace(plan, batch=plan.batch or count_samples(train))
-                with self._executions.lent(plan) as execution:
-                    if state.current:
-                        from . import checkpoint
-
-                        held = execution.memory.copy_of(execution.kept)
-                        checkpoint.check_names(state.current, held, "the checkpoint")
-                        execution.memory.put_back(state.current)
-                    return Training(
-                        execution, plan, train, validation, state=state, evaluate=self._evaluate,
-                        on_progress=on_progress, outer=outer, augmentation=parts.augmentation, **more,
-                    ).run()  # fmt: skip
-
-            train, validation = parts["train"], parts.parts.get("validation")
-            check_retraining(plan, validation)
-            first = self.saved_arrays()
-            state = state or TrainingState()
-            history = run(plan, train, validation, state, on_epoch=on_epoch, keeper=keeper)
-            if plan.retrain and validation is not None:
-                history.retraining = retrain(
-                    run, plan, train, validation, state,
-                    begin_again=lambda: self._main.memory.put_back(first),
-                    measure=lambda arrays: self._evaluate(self._main, arrays),
-                    on_epoch=on_epoch,
-                )  # fmt: skip
-            return history
+            watchers = Watchers(on_epoch, on_progress, keeper, traces)
+            return train(
+                self._executions, plan, parts, self._evaluate, watchers, state=state, optimizer=optimizer
+            )
 
     def make_code(self, *routines: str) -> None:
         """Make the machine code of routines ('train', 'evaluate', 'gradient', 'forward') now, not when first used."""

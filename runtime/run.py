@@ -102,9 +102,13 @@ class Run:
         return self.state.history
 
     def train(
-        self, on_epoch: Callable[[Record], Any] | None = None, on_progress: OnProgress | None = None
+        self,
+        on_epoch: Callable[[Record], Any] | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        traces: bool = True,
     ) -> bool:
-        """Train; False where it was interrupted or diverged, and `message` says so."""
+        """Train; False where it was interrupted or diverged, and `message` says so: with `traces` also where that began."""
 
         def each_epoch(record: Record) -> Any:
             self.folder.log("epoch", record.as_json())
@@ -113,7 +117,12 @@ class Run:
 
         try:
             self.net.train(
-                self.data, state=self.state, on_epoch=each_epoch, on_progress=on_progress, keeper=self
+                self.data,
+                state=self.state,
+                on_epoch=each_epoch,
+                on_progress=on_progress,
+                keeper=self,
+                traces=traces,
             )
         except (TrainingInterrupted, TrainingDiverged) as ending:
             self.message = str(ending)

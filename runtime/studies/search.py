@@ -113,7 +113,7 @@ def _train(search: Search, trials: Trials, trial: Trial, advice: Any) -> None:
             trial.curve.append(_value(search.plan, record.validation or record.train))
             return _give_up(search.plan, trial, others, advice)
 
-        run.train(on_epoch)
+        run.train(on_epoch, traces=False)  # a search tries rates that diverge; nobody asks which equation did
         content = run.finish(inside=False)
         trial.figures = {part: content[part] for part in run.data.parts if part in content}
         trial.epochs = len(run.history)
