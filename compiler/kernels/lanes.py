@@ -14,12 +14,11 @@ evaluated once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ..mathematics.affine import Linear, bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression, Load
-from ..mathematics.walks import postorder
 from .arithmetic import Arithmetic
+from .evaluation_order import Orders, Step, fused_operands, is_product, under_condition
 from .loop_builder import Builder
 from .loops import Element, Value
 from .memory import SIZES
@@ -27,16 +26,6 @@ from .nest import TIME, VALID, Nest, buffer_of, is_access, is_guarded
 from .plan import Shift
 
 _ELEMENTS: dict[str, Element] = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
-
-
-@dataclass
-class _Step:
-    """A node in order of evaluation: which shifted axes it depends on, and whether it depends on a guarded load."""
-
-    node: Expression
-    bits: tuple[int, ...]
-    guarded: bool
-    form: Linear | None
 
 
 class Evaluator:
@@ -64,59 +53,9 @@ class Evaluator:
         self.given: dict[tuple[Expression, Shift], Value] = {}
         #: Lanes that exist at all, where the lane axis is reduced and ends within a vector.
         self.tail: Value | None = None
-        self._orders: dict[Expression, list[_Step]] = {}
+        self._orders = Orders(self.shifted)
         self._values: dict[tuple[Expression, Shift, Value | None], Value] = {}
         self._ranges: dict[Expression, tuple[int, int] | None] = {}
-
-    # ------------------------------------------------------------------------------------------------- order
-
-    def _order(self, root: Expression) -> list[_Step]:
-        """The nodes to evaluate for `root`, operands first. Offsets are summed from their atoms, not node by node."""
-        found = self._orders.get(root)
-        if found is not None:
-            return found
-        order: list[_Step] = []
-        done: dict[Expression, _Step] = {}
-        stack: list[tuple[Expression, bool]] = [(root, False)]
-        while stack:
-            node, ready = stack.pop()
-            if node in done:
-                continue
-            form, parts = self._parts(node)
-            if not ready and parts:
-                stack.append((node, True))
-                stack.extend((p, False) for p in reversed(parts) if p not in done)
-                continue
-            bits = {b for p in parts for b in done[p].bits}
-            then = _under_condition(node)
-            if then is not None:
-                bits.update(self.bits(then))
-            direct = [node] if isinstance(node, Axis) else list(form.coefficients) if form else []
-            bits |= {n for n, a in enumerate(self.shifted) if a in direct}
-            if isinstance(node, Load) and node.array == " total":
-                bits = set(range(len(self.shifted)))
-            guarded = is_guarded(node) or then is not None or any(done[p].guarded for p in parts)
-            done[node] = _Step(node, tuple(sorted(bits)), guarded, form)
-            order.append(done[node])
-        self._orders[root] = order
-        return order
-
-    def _parts(self, node: Expression) -> tuple[Linear | None, tuple[Expression, ...]]:
-        """The linear form that a node is summed from, if it is one, and the nodes whose values it needs."""
-        if is_access(node):
-            form = linear(node.children[0])
-            return form, tuple(a for a in form.coefficients if not isinstance(a, Axis))
-        if isinstance(node, Apply):
-            if node.type == "integer" and node.function in ("+", "-", "*", "neg"):
-                form = linear(node)
-                if node not in form.coefficients:
-                    return form, tuple(a for a in form.coefficients if not isinstance(a, Axis))
-            if node.function in ("+", "-") and node.type == "real":
-                return None, _fused_operands(node)
-            if _under_condition(node) is not None:
-                return None, (node.arguments[0], node.arguments[2])
-            return None, node.arguments
-        return None, ()
 
     # ------------------------------------------------------------------------------------------------ values
 
@@ -124,14 +63,14 @@ class Evaluator:
         """The value of an expression at a shift; `mask` says where guarded loads are in range (None: everywhere)."""
         values = self._values
         shift = shift or (0,) * len(self.shifted)
-        for step in self._order(root):
+        for step in self._orders.of(root):
             key = self._key(step, shift, mask)
             known = values.get(key)
             if known is None or not known.scope.is_open:
                 values[key] = self._evaluate(step, shift, mask)
-        return values[self._key(self._orders[root][-1], shift, mask)]
+        return values[self._key(self._orders.of(root)[-1], shift, mask)]
 
-    def _key(self, step: _Step, shift: Shift, mask: Value | None) -> tuple[Expression, Shift, Value | None]:
+    def _key(self, step: Step, shift: Shift, mask: Value | None) -> tuple[Expression, Shift, Value | None]:
         return step.node, tuple(shift[b] for b in step.bits), mask if step.guarded else None
 
     def forget(self) -> None:
@@ -145,7 +84,7 @@ class Evaluator:
             value = self.builder.convert(value, self._integer_element(root))
         return self.builder.splat(value, self.lanes)
 
-    def _evaluate(self, step: _Step, shift: Shift, mask: Value | None) -> Value:
+    def _evaluate(self, step: Step, shift: Shift, mask: Value | None) -> Value:
         node = step.node
         builder = self.builder
         given = self.given.get((node, shift))
@@ -173,7 +112,7 @@ class Evaluator:
 
     def bits(self, root: Expression) -> tuple[int, ...]:
         """The shifted axes, by number, that an expression depends on."""
-        return self._order(root)[-1].bits
+        return self._orders.of(root)[-1].bits
 
     def range(self, node: Expression) -> tuple[int, int] | None:
         """Smallest and largest value of an integer expression, as far as is known."""
@@ -357,14 +296,14 @@ class Evaluator:
 
     def _mask_of(self, node: Apply, argument: Expression, shift: Shift, mask: Value | None) -> Value | None:
         """Where guarded loads in an argument of a function are in range: in a branch of a `select`, where it is taken."""
-        if _under_condition(node) is not argument:
+        if under_condition(node) is not argument:
             return mask
         holds = self.value(node.arguments[0], shift, mask)
         return holds if mask is None else self.builder.both(mask, holds)
 
     def _add(self, node: Apply, shift: Shift, mask: Value | None) -> Value:
         """Sum or difference of reals; a product among the operands is contracted into a fused multiply-add."""
-        parts = [self.value(p, shift, mask) for p in _fused_operands(node)]
+        parts = [self.value(p, shift, mask) for p in fused_operands(node)]
         lanes = max(p.lanes for p in parts)
         parts = [self.builder.splat(p, lanes) for p in parts]
         left, _ = node.arguments
@@ -373,31 +312,9 @@ class Evaluator:
                 "fadd" if node.function == "+" else "fsub", tuple(parts), self.real, lanes
             )
         first, second, other = parts
-        if _is_product(left):
+        if is_product(left):
             if node.function == "-":
                 other = self.arithmetic.negate(other)
         elif node.function == "-":
             first = self.arithmetic.negate(first)
         return self.arithmetic.fused(first, second, other)
-
-
-def _under_condition(node: Expression) -> Expression | None:
-    """What a `select` has where its condition holds, if that loads what is in range only there (guards.py)."""
-    if not (isinstance(node, Apply) and node.function == "select"):
-        return None
-    then = node.arguments[1]
-    return then if any(map(is_guarded, postorder(then))) else None
-
-
-def _is_product(node: Expression) -> bool:
-    return isinstance(node, Apply) and node.function == "*" and node.type == "real"
-
-
-def _fused_operands(node: Apply) -> tuple[Expression, ...]:
-    """The operands of a sum of reals: (a, b) for a + b, (x, y, b) for x·y + b or b + x·y, and so for differences."""
-    left, right = node.arguments
-    if _is_product(left):
-        return (*left.children, right)
-    if _is_product(right):
-        return (*right.children, left)
-    return left, right
