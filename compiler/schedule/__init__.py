@@ -2,7 +2,7 @@
 
 In: a `Graph` without scatters.  Out: a `Program` of kernels with its plan of memory.
 
-    layouts     relayout, partial_sums → cyclic, padding
+    layouts     relayout, partial_sums, columns → cyclic, padding
     grouping    factoring → grouping → fusion
     all of it   updates, routines → schedule
 """

@@ -38,6 +38,7 @@ from ..kernels.tiling import Choice, Registers, choose
 from ..mathematics.expression import Axis, Load, new_axis, real
 from ..mathematics.graph import Family, Graph
 from ..passes.recurrence import time_slices
+from .columns import Columns
 from .fusion import clusters
 from .grouping import Cluster, Loops, of_one_step
 from .partial_sums import PartialSums
@@ -127,6 +128,7 @@ class _Lowering:
         self.built: dict[tuple[tuple[int, bool], ...], tuple[Nest, tuple[str, ...], tuple[Member, ...]]] = {}
         self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh)
         self.partial_sums = PartialSums(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
+        self.columns = Columns(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
         #: Copies in another layout: the number of the step that makes each.
         self.copied: dict[str, int] = {}
         self.steps: list[Step] = []
@@ -186,9 +188,13 @@ class _Lowering:
             if first.reduction is not None and first.reduction.scatter:
                 zero = Family(first.name, first.axes, real(0), role=first.role, of=first.of)
                 self._add_nest([replace(better[0], family=zero)], cluster.routines, cluster.loops)
-            for kernel in [better] if cluster.loops else self.partial_sums.divide(better):
+            for kernel in [better] if cluster.loops else self._divided(better):
                 for part in self._split(kernel):
                     self._add_nest(part, cluster.routines, cluster.loops)
+
+    def _divided(self, members: Sequence[Member]) -> list[Sequence[Member]]:
+        """One kernel, or those that do its work in parts."""
+        return [part for kernel in self.columns.divide(members) for part in self.partial_sums.divide(kernel)]
 
     def _split(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """One kernel, or two where the sum's lanes are added up behind its loops: what follows would be done number by

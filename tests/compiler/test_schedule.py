@@ -169,3 +169,33 @@ def test_a_border_is_a_masked_load(bits, low):
 def test_a_condition_that_does_not_keep_in_range():
     """Where a condition says too little, the load is clamped, and nothing outside of the array is read."""
     compare(bordered(-3, conditions=3), 1, 1, "float32", VectorMachine(256, 16))
+
+
+def transposed_convolution(stride, planes=9):
+    """∂x[b, c, p, q] = Σ_{f, y, x} d[b, f, y, x] · w[f, c, p − stride·y, q − stride·x], in range: 5 × 4 weights."""
+    rows, columns = 3 * stride + 5, 3 * stride + 4
+    graph = start(weight("w", 7, planes, 5, 4), real_input("d", 7, 4, 4))
+    c, p, q = axes("cpq", planes, rows, columns)
+    f, y, x = axes("fyx", 7, 4, 4)
+    v, u = p - stride * y, q - stride * x
+    where = (at_most(0, v), less(v, 5), at_most(0, u), less(u, 4))
+    body = Load("d", (BATCH, f, y, x)) * Load("w", (f, c, v, u))
+    graph.add(Family("h", (BATCH, c, p, q), body, Reduction("sum", (f, y, x), where)))
+    graph.outputs = ("h",)
+    return graph
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("capacity", "precision", "bits"), [(1, "float32", 256), (2, "float64", 512)])
+def test_columns(stride, capacity, precision, bits):
+    """Products at every place, then the sum of those that meet: without batch there is no other full vector."""
+    runner = compare(transposed_convolution(stride), capacity, capacity, precision, VectorMachine(bits, 16))
+    calls = runner.program.routines["forward"].calls
+    assert capacity > 1 or [c.families for c in calls] == [("h in columns",), ("h",)]
+    blocks = [runner.memory.tobytes()]
+    for threads in (2, 5):
+        again = compare(
+            transposed_convolution(stride), capacity, capacity, precision, VectorMachine(bits, 16), threads
+        )
+        blocks.append(again.memory.tobytes())
+    assert blocks[0] == blocks[1] == blocks[2]
