@@ -20,6 +20,7 @@ from ..mathematics.affine import bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
 from ..mathematics.walks import axes_in, postorder
 from .footprints import ENTRY, FAR_BANDWIDTH, FAR_WAITING, NEAR_BANDWIDTH, Footprints, Movement
+from .lanes import STRIDES
 from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
 from .plan import Body, body
@@ -169,7 +170,10 @@ class LaneCost:
             gathered = moves and (access.opaque & lane_bit or access.steps[self.lane_number] != 1)
             kind = 2 if ends or access.guarded else 1 if access.opaque & lane_bit else 0
             each = self.model.processor.gathering[kind]
-            result.append((access.axes, each * self.lanes if gathered else 1.0))
+            cost = each * self.lanes if gathered else 1.0
+            if gathered and kind == 0 and (step := access.steps[self.lane_number]) in STRIDES:
+                cost = min(cost, 1.5 * step)  # vectors side by side, and shuffles
+            result.append((access.axes, cost))
         return result
 
     def cycles(

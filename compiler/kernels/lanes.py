@@ -5,8 +5,8 @@ In: expressions of a nest, and the place of every axis (a loop variable, a tile)
     with lanes along a1:   @0[10 r0 + a0] · @1[32 r0 + a1]   →   a scalar load, splat, times a vector load
 
 What does not depend on the lane axis stays a scalar until it meets a vector. A load is a vector load where its offset moves
-by one element from lane to lane, and a gather where it moves otherwise. An offset is summed up from the outside in, so that
-each loop adds no more than its own part.
+by one element from lane to lane, a few of them where it moves by a few, and a gather where it moves otherwise. An offset is
+summed up from the outside in, so that each loop adds no more than its own part.
 A register tile evaluates the same expression at several `shift`s of its axes; parts that do not depend on a shifted axis are
 evaluated once.
 """
@@ -26,6 +26,9 @@ from .nest import TIME, VALID, Nest, buffer_of, is_access, is_guarded
 from .plan import Shift
 
 _ELEMENTS: dict[str, Element] = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
+
+#: Steps from lane to lane at which whole vectors are loaded and shuffled, and nothing is gathered.
+STRIDES = (2, 3, 4)
 
 
 class Evaluator:
@@ -210,6 +213,8 @@ class Evaluator:
             else:
                 operands = (pointer, builder.splat(mask, self.lanes))
                 raw = builder.emit("masked load", operands, element, self.lanes, pinned=pinned)
+        elif step in STRIDES and not vectors and mask is None and self.lanes > step:
+            raw = self._strided(self.address(number, constant, scalars), number, step, pinned)
         else:
             pointer = self.address(number, constant, scalars)
             small = self._fits(step, vectors, node)
@@ -217,6 +222,35 @@ class Evaluator:
             places = (pointer, index) if mask is None else (pointer, index, builder.splat(mask, self.lanes))
             raw = builder.emit("gather", places, element, self.lanes, pinned=pinned)
         return self._loaded(raw, node)
+
+    def _strided(self, pointer: Value, number: int, step: int, pinned: bool) -> Value:
+        """Every second, third or fourth element: vectors side by side, of which shuffles keep what is wanted.
+
+        The last vector ends with the last element that is wanted, so that nothing behind it is read.
+        """
+        builder, lanes = self.builder, self.lanes
+        kind = self.nest.buffers[number].data_type
+        element, size = _ELEMENTS[kind], SIZES[kind]
+        result: Value | None = None
+        for part in range(step):
+            begin = min(part * lanes, (lanes - 1) * (step - 1))
+            place = (
+                builder.emit("address", (pointer, builder.integer(begin * size)), "ptr") if begin else pointer
+            )
+            vector = builder.emit("load", (place,), element, lanes, pinned=pinned)
+            if result is None:
+                result = vector
+                continue
+            # The first shuffle takes what both of its vectors have, later ones keep what is there already.
+            places = [n * step for n in range(lanes)]
+            old = [at if part == 1 else n for n, at in enumerate(places)]
+            chosen = tuple(
+                o if at < part * lanes else lanes + min(at - begin, lanes - 1)
+                for o, at in zip(old, places, strict=True)
+            )
+            result = builder.emit("shuffle", (result, vector), element, lanes, chosen)
+        assert result is not None
+        return result
 
     def _fits(self, step: int, vectors: Sequence[tuple[Value, int]], node: Expression) -> bool:
         """True where element offsets from lane to lane certainly fit 32 bits."""

@@ -199,3 +199,19 @@ def test_columns(stride, capacity, precision, bits):
         )
         blocks.append(again.memory.tobytes())
     assert blocks[0] == blocks[1] == blocks[2]
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+@pytest.mark.parametrize(("precision", "bits"), [("float32", 256), ("float32", 512), ("float64", 512)])
+def test_every_nth_element(step, precision, bits):
+    """A few steps from lane to lane are vectors and shuffles, and the last vector ends with the array."""
+    graph = start(weight("w", 5), real_input("x", 6, 31 * step + 5))
+    c, p, v = axes("cpv", 6, 32, 5)
+    body = Load("w", (v,)) * Load("x", (BATCH, c, step * p + v))
+    graph.add(Family("h", (BATCH, c, p), body, Reduction("sum", (v,))))
+    i = new_axis("i", 32)
+    graph.add(Family("y", (BATCH, i), 2.0 * Load("x", (BATCH, i - i, step * i + 4))))
+    graph.outputs = ("h", "y")
+    runner = compare(graph, 1, 1, precision, VectorMachine(bits, 16))
+    texts = [k.text for k in runner.program.kernels.values()]
+    assert all("shuffle" in text and "gather" not in text for text in texts)
