@@ -37,6 +37,9 @@ class Plan:
     outermost first, of which the last `unrolled` are no loops: all their terms stand one after the other. The innermost loop
     that is left takes `stride` steps at once. Terms that stand one after the other are added to `ways` partial results in
     turn, so that one need not wait for the other.
+
+    `depth`: so many values of the outermost loop of the reduction are added up for all inner tiles, those that threads do not
+    divide, before the next; between two such blocks the accumulators are kept in memory. 0: each tile is finished at once.
     """
 
     order: tuple[Axis, ...]
@@ -48,6 +51,7 @@ class Plan:
     unrolled: int = 0
     stride: int = 1
     ways: int = 1
+    depth: int = 0
 
     @property
     def loops(self) -> tuple[Axis, ...]:
@@ -88,6 +92,11 @@ class Plan:
     def extent(self) -> int:
         """The size of the range that threads divide."""
         return math.prod(self.blocks(n) for n in range(self.parallel))
+
+    @property
+    def inner(self) -> int:
+        """The number of tiles that one place in this range stands for."""
+        return math.prod(self.blocks(n) for n in range(self.parallel, len(self.order)))
 
     def shifts(self, nest: Nest) -> list[Shift]:
         """The places within a tile, as distances along each axis of `order`.

@@ -1,0 +1,104 @@
+"""A register tile while its code is generated: the loops over tiles, and what is known within one.
+
+In: `Nest` and `Plan`.  Out: `Tile`, in which reduction.py and contraction.py put their code.
+
+    tile = Tile(nest, plan)
+    place, _ = tile.builder.open_loop(tile.builder.begin, tile.builder.end)
+    tile.open_divided(place)             # the tiles that threads divide
+    number = tile.open_inner()           # the others; tile.starts[axis] is where the tile begins along each axis
+    …
+    tile.close_inner()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..mathematics.expression import Axis
+from .arithmetic import Arithmetic
+from .lanes import Evaluator
+from .loop_builder import Builder
+from .loops import Element, Value
+from .nest import Nest
+from .plan import Plan, Shift
+
+
+class Tile:
+    """One tile of a nest under a plan. `starts`: where it begins along each axis; the loops of the reduction add theirs."""
+
+    def __init__(self, nest: Nest, plan: Plan) -> None:
+        self.nest = nest
+        self.plan = plan
+        self.builder = Builder([f"b{n}" for n in range(len(nest.buffers))])
+        self.starts: dict[Axis, Value] = {}
+        self.real: Element = "f32" if nest.real == "float32" else "f64"
+        self.shifts = plan.shifts(nest)
+        #: The lane axis of the results, if its last vector is masked.
+        self.masked = plan.lane if plan.is_masked(nest) else None
+
+    def evaluator(self, lane: Axis | None, shifted: Sequence[Axis]) -> Evaluator:
+        """What evaluates expressions at the places of this tile."""
+        return Evaluator(
+            self.builder, self.nest, self.starts, lane=lane, lanes=self.plan.lanes, shifted=shifted
+        )
+
+    def open_divided(self, place: Value) -> None:
+        """Set the starts along the axes whose tiles threads divide; `place` is a number in the range that they divide."""
+        builder, plan = self.builder, self.plan
+        inner = plan.extent
+        for at in range(plan.parallel):
+            count = plan.blocks(at)
+            inner //= count
+            block = place
+            if inner > 1:
+                block = builder.emit("udiv", (block, builder.integer(inner)), "i64")
+            if at > 0 and count > 1:
+                block = builder.emit("urem", (block, builder.integer(count)), "i64")
+            if count == 1:
+                block = builder.integer(0)
+            self._start(at, block)
+
+    def open_inner(self) -> Value:
+        """Open the loops over the tiles that are not divided; the number of the tile among them."""
+        builder, plan = self.builder, self.plan
+        number = builder.integer(0)
+        for at in range(plan.parallel, len(plan.order)):
+            count = plan.blocks(at)
+            block = builder.integer(0)
+            if count > 1:
+                block, _ = builder.open_loop(builder.integer(0), builder.integer(count))
+                number = builder.add(builder.multiply(number, builder.integer(count)), block)
+            self._start(at, block)
+        return number
+
+    def close_inner(self) -> None:
+        """Close the loops of `open_inner`."""
+        for at in range(self.plan.parallel, len(self.plan.order)):
+            if self.plan.blocks(at) > 1:
+                self.builder.close()
+
+    def _start(self, at: int, block: Value) -> None:
+        """Where tile number `block` begins along axis number `at`."""
+        builder, axis, size = self.builder, self.plan.order[at], self.plan.tile[at]
+        start = builder.multiply(block, builder.integer(size))
+        if axis.size % size and not self.nest.whole and axis != self.masked:
+            assert self.nest.idempotent and size <= axis.size, "a tile must divide what is not idempotent"
+            start = builder.minimum(start, builder.integer(axis.size - size))
+        self.starts[axis] = start
+
+    def existing(self, shift: Shift) -> Value | None:
+        """The mask of lanes within the extent of the results' lane axis, where a tile may run over its end."""
+        if self.masked is None:
+            return None
+        place = self.builder.add(
+            self.starts[self.masked], self.builder.integer(shift[self.plan.order.index(self.masked)])
+        )
+        return self.lanes_below(self.builder.subtract(self.builder.integer(self.masked.size), place))
+
+    def lanes_below(self, count: Value) -> Value | None:
+        """The mask of the first `count` lanes; None for all of them."""
+        builder, lanes = self.builder, self.plan.lanes
+        if count.is_constant and count.attribute >= lanes:  # type: ignore[operator]
+            return None
+        left = builder.splat(builder.convert(count, "i32"), lanes)
+        return Arithmetic(builder, self.real).compare("slt", builder.lane_numbers(lanes, "i32"), left)

@@ -1,0 +1,53 @@
+"""Reductions block by block: accumulators wait in memory, and the results are the same bits as without blocks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from dln.compiler.kernels.plan import Plan
+
+from .test_tiling import dense, gradient, run, window
+
+
+@pytest.mark.parametrize("depth", [1, 7, 16, 40, 64])
+@pytest.mark.parametrize("parallel", [0, 1, 2])
+@pytest.mark.parametrize(("tile", "reverse"), [((6, 16), False), ((16, 5), True), ((8, 16), False)])
+def test_blocks_change_no_bit(tile, reverse, parallel, depth):
+    nest = dense(30, 40, 64)
+    order, tile = (nest.axes[::-1], tile[::-1]) if reverse else (nest.axes, tile)
+    lane = nest.axes[0 if tile[order.index(nest.axes[0])] % 8 == 0 else 1]
+    whole = Plan(order, 2, tile, nest.reduced, lane, 8)
+    expected, (w, x, _) = run(nest, whole)
+    np.testing.assert_allclose(
+        expected.reshape(30, 40), w.reshape(64, 30).T @ x.reshape(64, 40), rtol=1e-4, atol=1e-4
+    )
+    got, _ = run(nest, dataclasses.replace(whole, parallel=parallel, depth=depth))
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("valid", [64, 50, 1, 0])
+def test_blocks_behind_the_last_sample_are_empty(valid):
+    nest = gradient()
+    plan = Plan(nest.axes, 1, (4, 8), nest.reduced, nest.axes[1], 8, depth=16)
+    got, (x, dy, _) = run(nest, plan, valid)
+    expected = x.reshape(40, 64)[:, :valid] @ dy.reshape(30, 64)[:, :valid].T
+    np.testing.assert_allclose(got.reshape(40, 30), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+@pytest.mark.parametrize("ways", [1, 2])
+def test_blocks_under_conditions(depth, ways):
+    nest = window()
+    plan = Plan(nest.axes, 0, (8,), nest.reduced, nest.axes[0], 8, ways=ways, depth=depth)
+    got, (w, x, _) = run(nest, plan)
+    padded = np.pad(x, 2)
+    expected = [w @ padded[y : y + 5] for y in range(23)]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_blocks_of_a_maximum():
+    nest = dataclasses.replace(dense(10, 24, 33), kind="max")
+    plan = Plan(nest.axes, 1, (5, 8), nest.reduced, nest.axes[1], 8, depth=10)
+    got, (w, x, _) = run(nest, plan)
+    products = w.reshape(33, 10)[:, :, None] * x.reshape(33, 24)[:, None, :]
+    np.testing.assert_allclose(got.reshape(10, 24), products.max(axis=0), rtol=1e-6)
