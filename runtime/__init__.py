@@ -13,7 +13,8 @@ Read in this order:
     training/                             the train section and the loop over epochs
     studies/                              several trainings: folds, ensembles, search
     diagnosis/                            what went on inside: activations and gradients, replayed; where a NaN arose
-    checkpoint, run_folder, resolved_source, run      what a training leaves on the disk
+    checkpoint, run_folder                what a training leaves on the disk
+    source_edits, resolved_source, run    the source with what was changed in it; all of one run
     progress, live_view, report/          what a person sees of it
     file_check, gradient_check            a file without running it; derived against numeric gradients
     step_timing                           how long a step takes, call by call

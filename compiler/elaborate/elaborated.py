@@ -10,9 +10,11 @@ This module imports little: a network that was elaborated earlier and kept on di
 
 from __future__ import annotations
 
+import copy
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import syntax
 from ..mathematics.graph import Graph
@@ -46,8 +48,11 @@ class Network:
     scope: Scope | None = None
     search: syntax.SearchDeclaration | None = None
     key: str = field(default="", init=False, compare=False, repr=False)
-    #: Optimizer → whether it leaves the weights to the runtime, for those that were asked for.
-    _leaving: dict[str, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
+    #: What was found out about it so far, by what was asked; and where such answers are kept, if they are.
+    _facts: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _recall: Callable[[str, str, Callable[[], Any]], Any] | None = field(
+        default=None, init=False, compare=False, repr=False
+    )
 
     @functools.cached_property
     def optimizers(self) -> dict[str, syntax.OptimizerDeclaration]:
@@ -58,11 +63,13 @@ class Network:
 
     def leaves_weights(self, call: syntax.Call) -> bool:
         """Whether an optimizer computes directions alone, and the runtime changes the weights."""
-        if call.function not in self._leaving:
+
+        def find() -> bool:
             from .optimizer import leaves_weights
 
-            self._leaving[call.function] = leaves_weights(self, call)
-        return self._leaving[call.function]
+            return leaves_weights(self, call)
+
+        return bool(self.known(f"leaves weights: {call.function}", find))
 
     def evaluate_number(self, expression: syntax.Expression) -> int | float:
         """The value of an expression over numbers, params and scalar functions. Raises DiagnosticError."""
@@ -72,6 +79,30 @@ class Network:
             case syntax.Name() if isinstance(value := self.parameters.get(expression.name), int | float):
                 if not isinstance(value, bool):
                     return value
-        from .numbers import number_of
 
-        return number_of(self, expression)
+        def find() -> int | float:
+            from .numbers import number_of
+
+            return number_of(self, expression)
+
+        text = expression.span.text
+        found: int | float = self.known(f"number: {text}", find) if text else find()
+        return found
+
+    def known(self, what: str, find: Callable[[], Any]) -> Any:
+        """What `find` tells, remembered with the network: on disk too, so that a later process need not elaborate it again.
+
+        what   names the answer: together with the network it determines it
+        find   its value is data that stored/plain.py can write
+        """
+        if what not in self._facts:
+            recall = self._recall
+            self._facts[what] = recall(self.key, what, find) if recall is not None and self.key else find()
+        return self._facts[what]
+
+    def with_graph(self, graph: Graph, what: str) -> Network:
+        """The same network with another graph, which was made of this one's in the way that `what` names."""
+        other = copy.copy(self)
+        other.graph, other._facts = graph, {}
+        other.key = f"{self.key} {what}" if self.key else ""
+        return other

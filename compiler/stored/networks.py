@@ -12,6 +12,7 @@ tables). A program is found by its network's key and the options of the compiler
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -124,7 +125,7 @@ class NetworkPlace:
         network.__dict__.update(parts.part("small"))
         network.graph = stored_graph(parts)
         network.key = self._network_key(files)
-        network._leaving = dict(parts.about["leaving"])
+        network._facts, network._recall = {}, recall
         network._parts, network._again = parts, self._again
         return network
 
@@ -132,37 +133,29 @@ class NetworkPlace:
         """Write a network that was elaborated just now. `files`: path → digest of all files that were read for it."""
         if cache_folder() is None:
             return
-        for name in _named_optimizers(network):
-            network.leaves_weights(syntax.Call(name, ()))
         small: dict[str, Any] = {name: getattr(network, name) for name in _SMALL}
         trees = {name: getattr(network, name) for name in _TREES}
         try:
-            content = written(
-                {"small": small, **graph_parts(network.graph), **trees},
-                files=dict(files),
-                leaving=dict(network._leaving),
-            )
+            content = written({"small": small, **graph_parts(network.graph), **trees}, files=dict(files))
         except CannotStore:
             return
         if len(content) <= LARGEST_ENTRY:
             store_entry(self._key, content)
-            network.key = self._network_key(files)
+            network.key, network._recall = self._network_key(files), recall
 
     def _network_key(self, files: Mapping[str, str]) -> str:
         return digest_of(*self._key, *sorted(files.values()))
 
 
-def _named_optimizers(network: Network) -> set[str]:
-    """The optimizers that a train section names, and the one that is taken where it names none."""
-    names = {"adam"}
-    for entry in network.train.entries if network.train is not None else ():
-        if entry.key == "optimizer" and entry.values:
-            (value, *_) = entry.values
-            if isinstance(value, syntax.Call):
-                names.add(value.function)
-            elif isinstance(value, syntax.Name):
-                names.add(value.name)
-    return names
+def recall(key: str, what: str, find: Callable[[], Any]) -> Any:
+    """An answer about the network with this key: from the disk, or found now and kept there."""
+    place = ("fact", package_fingerprint(), key, what)
+    if (content := load_entry(place)) is not None:
+        return Parts(content).part("fact")
+    answer = find()
+    with contextlib.suppress(CannotStore):
+        store_entry(place, written({"fact": answer}))
+    return answer
 
 
 class _StoredProgram(Program):

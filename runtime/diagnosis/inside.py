@@ -2,26 +2,29 @@
 
 In: an elaborated network, which families are asked for.  Out: `Inside`.
 
-    inside = Inside(elaborated, capacity=32, families=lambda family: family.role == "gradient")
+    inside = Inside(elaborated, capacity=32, families=["∂hidden"])
     inside.compute(arrays, 0, 32, weights=weights)
     inside.value("∂hidden")                          array[32, 128]
 
 Fusing equations saves memory by not keeping what lies between them; here each one is an output of the network, and is kept.
-Nothing is updated: the next values of weights and states are families like any other.
+Nothing is updated: the next values of weights and states are families like any other. What is compiled is kept on disk, as
+programs for training are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...compiler.mathematics.graph import Family
 from ..execution import Execution
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network as Elaborated
+    from ...compiler.kernels.program import Program
+    from ...compiler.machine.target import Target
+    from ...compiler.mathematics.graph import Graph
     from ...compiler.pipeline import Precision
     from ...compiler.syntax import Call
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 class Inside:
     """One minibatch of a network, looked into.
 
-    families   which of its equations are kept
+    families   the names of its equations that are kept, if there are such; None: all of them
     optimizer  None: without the next values of the weights; `gradient` False: without derivatives either
 
     kept       the names of these families;  updates: weight or state → family that is its next value
@@ -40,7 +43,7 @@ class Inside:
         elaborated: Elaborated,
         capacity: int,
         *,
-        families: Callable[[Family], bool] = lambda family: True,
+        families: Iterable[str] | None = None,
         precision: Precision = "float32",
         threads: int | None = None,
         optimizer: Call | None = None,
@@ -48,23 +51,53 @@ class Inside:
     ):
         from ...compiler.machine.machine_code import compile_program
         from ...compiler.machine.native import host_target
-        from ...compiler.pass_order import run_passes
         from ...compiler.pipeline import Compiled
+        from ...compiler.stored.networks import find_program, keep_program, program_key
+
+        target = host_target()
+        wanted = None if families is None else frozenset(families)
+        asked = "all" if wanted is None else sorted(wanted)
+        key = program_key(
+            elaborated, "inside", asked, capacity, precision, optimizer, gradient, target
+        )  # fmt: skip
+        found = find_program(key)
+        if found is None:
+            found = self._lowered(elaborated, wanted, capacity, precision, optimizer, gradient, target)
+            keep_program(key, *found)
+        self.graph, program = found
+        self.kept = list(self.graph.outputs)
+        self.updates = self.graph.updates
+        code = compile_program(program, target, key=key)
+        compiled = Compiled(elaborated, self.graph, program, code, capacity, precision, 0.0)
+        self.execution = Execution(compiled, threads)
+        self.count = 0
+
+    @staticmethod
+    def _lowered(
+        elaborated: Elaborated,
+        wanted: frozenset[str] | None,
+        capacity: int,
+        precision: Precision,
+        optimizer: Call | None,
+        gradient: bool,
+        target: Target,
+    ) -> tuple[Graph, Program]:
+        """The final equations, of which the wanted ones are outputs, and their program."""
+        from ...compiler.mathematics.expression import forget_nodes
+        from ...compiler.mathematics.walks import forget_walks
+        from ...compiler.pass_order import run_passes
         from ...compiler.schedule.schedule import lower
 
         graph = elaborated.graph
         for _, after in run_passes(elaborated, gradient=gradient, optimizer=optimizer):
             graph = after
-        self.kept = [family.name for family in graph.families.values() if families(family)]
-        self.updates = graph.updates
+        kept = tuple(name for name in graph.families if wanted is None or name in wanted)
         # The routine 'forward' computes the outputs, whatever they are.
-        self.graph = graph.copy(outputs=tuple(self.kept), updates={})
-        target = host_target()
-        program = lower(self.graph, capacity=capacity, precision=precision, target=target)
-        code = compile_program(program, target)
-        compiled = Compiled(elaborated, self.graph, program, code, capacity, precision, 0.0)
-        self.execution = Execution(compiled, threads)
-        self.count = 0
+        graph = graph.copy(outputs=kept)
+        program = lower(graph.copy(updates={}), capacity=capacity, precision=precision, target=target)
+        forget_nodes()
+        forget_walks()
+        return graph, program
 
     def compute(
         self,

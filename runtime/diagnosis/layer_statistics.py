@@ -136,7 +136,7 @@ class Observer:
         self.inside = Inside(
             network,
             samples,
-            families=lambda family: family.name in wanted and family.type == "real",
+            families=wanted,
             precision=precision,
             threads=threads,
             gradient=graph.loss is not None,

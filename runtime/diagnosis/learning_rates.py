@@ -23,6 +23,9 @@ from .evaluation import evaluate_within
 
 if TYPE_CHECKING:
     from ...compiler.elaborate import Network
+    from ...compiler.mathematics.expression import Expression
+    from ...compiler.mathematics.graph import Family
+    from ...compiler.syntax import Call
 
 #: Points of a curve.
 POINTS = 300
@@ -32,15 +35,15 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 def learning_rates(network: Network, plan: TrainingPlan, history: History) -> dict[str, Curve]:
     """Name → (epochs done, rate): one nameless curve where all weights have the same rate. Empty where there is none."""
-    from ...compiler.elaborate.optimizer import optimizer_rates
-
     if not len(history) or history[-1].step < 1:
         return {}
-    graph = network.graph.copy(gradients={a.name: a.name for a in network.graph.weights if not a.frozen})
     try:
-        rates = optimizer_rates(network, graph, plan.optimizer)
+        rates, schedules = network.known(
+            f"rates: {plan.optimizer!r}", lambda: _equations(network, plan.optimizer)
+        )
     except DiagnosticError:  # an optimizer of Python has no equations
         return {}
+    graph = network.graph.copy(families={**network.graph.families, **schedules})
     ends = np.array([record.step for record in history], np.float64)
     steps = np.unique(np.linspace(1, ends[-1], POINTS).round())
     epoch = np.searchsorted(ends, steps - 1, side="right").clip(0, len(ends) - 1)
@@ -59,6 +62,15 @@ def learning_rates(network: Network, plan: TrainingPlan, history: History) -> di
     if len(groups) == 1:
         return {"": next(iter(curves.values()))}
     return {_listed(weights): curves[weights[0]] for weights in groups.values()}
+
+
+def _equations(network: Network, optimizer: Call) -> tuple[dict[str, Expression], dict[str, Family]]:
+    """Weight → its rate, and the families that rates load."""
+    from ...compiler.elaborate import optimizer_rates
+
+    graph = network.graph.copy(gradients={a.name: a.name for a in network.graph.weights if not a.frozen})
+    rates = optimizer_rates(network, graph, optimizer)
+    return rates, {name: f for name, f in graph.families.items() if name not in network.graph.families}
 
 
 def _scales(plan: TrainingPlan, history: History) -> np.ndarray:

@@ -170,10 +170,11 @@ def predict(
         return Predictions(arrays, order)
     changed = graph.copy()
     changed.families |= {family.name: family for family in each.values()}
+    changed = changed.copy(outputs=tuple(name for name in wanted if name != slopes), metrics={})
     inside = Inside(
-        replace(network, graph=changed.copy(outputs=tuple(w for w in wanted if w != slopes), metrics={})),
+        network.with_graph(changed, "with the loss of each sample"),
         min(rows, CAPACITY),
-        families=lambda family: family.name in wanted,
+        families=wanted,
         precision=precision,
         threads=threads,
         gradient=bool(slopes),

@@ -15,7 +15,7 @@ the kernel stays what it is; it does so the better, the wider the layers are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class TangentKernel:
         self.extents = elaborated.graph.families[self.layer].extents
         graph = _with_picked_loss(elaborated.graph, self.layer)
         self.inputs = graph.inputs
-        changed = replace(elaborated, graph=graph, train=None)
+        changed = elaborated.with_graph(graph, f"with one unit of {self.layer} for its loss")
         self._execution = Execution(compile_network(changed, capacity=1, precision="float64"), 1)
         if "gradient" not in self._execution.program.routines:
             raise InputError(f"'{graph.name}' has no weight that learns, so it has no tangent kernel")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dln.compiler import syntax
 from dln.compiler.parse import parse
 from dln.compiler.source import Source
-from dln.runtime.resolved_source import resolve, with_argument
+from dln.runtime.source_edits import resolve, with_argument
 
 TEXT = """network n   # a comment stays
 param width = 32
