@@ -55,6 +55,7 @@ sys.exit(code or [m for m in compiler if m in sys.modules] or 0)
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DLN_CACHE", str(tmp_path / "entries"))
+    monkeypatch.delenv("DLN_BRIEF", raising=False)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "iris.dln"
     path.write_text(FILE)
