@@ -6,6 +6,6 @@ In: families that were chosen to share a nest of loops.  Out: `Loops`, then the 
     nests       nest → canonical, flattening → nest_builder → bounds → plan, products
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
     kernels     accumulators, tile → reduction → contraction → transpose
-    plans       trips, processor → footprints, traffic → cost → tiling
+    plans       trips, processor → footprints, traffic → cost → lower_bound, candidates → tiling
     text        llvm
 """

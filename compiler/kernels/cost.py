@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ..mathematics.affine import bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
 from ..mathematics.walks import axes_in, postorder
-from .footprints import ENTRY, FAR_BANDWIDTH, FAR_WAITING, NEAR_BANDWIDTH, Footprints, Movement
+from .footprints import ENTRY, FAR_WAITING, Footprints, Movement, Walks
 from .lanes import STRIDES
 from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
@@ -149,6 +149,7 @@ class LaneCost:
         self.conditional = model.trips.conditional
         self._averages: dict[int, tuple[list[float], list[tuple[int, Work]]]] = {}
         self._bodies: dict[tuple[int, int], tuple[Body, int]] = {}
+        self._tiled: dict[tuple[int, ...], _Tiled] = {}
         behind_bit = self.lane_bit if self.in_results else 0
         self.stored = sum(
             1.5 * lanes if behind_bit and form.coefficients.get(lane, 0) != 1 else 1.0  # type: ignore[arg-type,misc]
@@ -190,6 +191,32 @@ class LaneCost:
         `order`: the numbers of these axes, outermost loop first.  `walked`: by what the loops in this order really touch
         (footprints.py), which tells orders apart.
         """
+        tiled = self._tiled.get(tuple(tile))
+        if tiled is None:
+            tiled = self._tiled[tuple(tile)] = self._issue(tile)
+        model, total = self.model, tiled.adding
+        if model.nest.kind:
+            computing = tiled.walking if walked else tiled.computing
+            if tiled.blocks * computing > limit:
+                return math.inf
+            order = range(len(tile)) if order is None else order
+            waits = FAR_WAITING if walked else model.processor.waiting
+            if self.traffic.is_small:
+                near, far = 0.0, 0.0
+            elif walked:
+                assert tiled.walks is not None
+                room = limit / tiled.blocks - tiled.adding - tiled.behind
+                found = tiled.walks.brought(order, lambda near: _in_time(computing, near, 0.0, 0.0) > room)
+                if found is None:
+                    return math.inf
+                near, far = found
+            else:
+                near, far = self.traffic.cycles(tiled.counts, tiled.runs, tile, order)
+            total += _in_time(computing, near, far, waits)
+        return tiled.blocks * (total + tiled.behind)
+
+    def _issue(self, tile: Sequence[int]) -> _Tiled:
+        """What is the same for all orders of the loops over tiles."""
         model, nest, lanes = self.model, self.model.nest, self.lanes
         counts = []
         together, blocks = 1, 1
@@ -199,48 +226,38 @@ class LaneCost:
             if count > 1:
                 counts.append((1 << n, count))
                 together *= count
-        total = 0.0
-        if nest.kind:
-            varying = sum(bit for bit, _ in counts) | (self.lane_bit if self.in_results else 0)
-            runs, masks = self._average(varying)
-            inside, kept = self._body(varying, together)
-            loads = _total(self.term_loads, counts)
-            operations = _total(model.term.operations, counts) + together * model.products
-            for axes, work in masks:
-                operations += 0.5 * together
-                if axes & ~kept:  # some loop changes it
-                    loads += _total([(a.axes, 1.0) for a in work.accesses], counts)
-                    operations += _total(work.operations, counts)
-            step = max(
-                model.processor.issued(loads, operations + model.processor.counting),
-                LATENCY * model.products / inside.ways,
-            )
-            entries = math.prod(runs[:-1])
-            computing = math.prod(runs) * step + entries * 5
-            if walked:
-                entries = math.prod(runs[: max(len(runs) - 1 - inside.unrolled, 0)])
-                computing = math.prod(runs) * step + entries * ENTRY
-            if blocks * computing > limit:
-                return math.inf
-            order = range(len(tile)) if order is None else order
-            waits = model.processor.waiting
-            if self.traffic.is_small:
-                near, far = 0.0, 0.0
-            elif walked:
-                (near, far), waits = self._walked(tile, runs, order), FAR_WAITING
-            else:
-                near, far = self.traffic.cycles(counts, runs, tile, order)
-            waiting = NEAR_WAITING * near + waits * far
-            total = max(computing, near + far) + min(computing, waiting)
-            if self.lane is not None and not self.in_results:
-                total += together * 5  # adding up the lanes
         loads = _total(self.behind_loads, counts) + together * self.stored
-        return blocks * (total + model.processor.issued(loads, _total(model.behind.operations, counts)) + 4)
+        behind = model.processor.issued(loads, _total(model.behind.operations, counts)) + 4
+        if not nest.kind:
+            return _Tiled(blocks, counts, behind)
+        varying = sum(bit for bit, _ in counts) | (self.lane_bit if self.in_results else 0)
+        runs, masks = self.average(varying)
+        inside, kept = self._body(varying, together)
+        loads = _total(self.term_loads, counts)
+        operations = _total(model.term.operations, counts) + together * model.products
+        for axes, work in masks:
+            operations += 0.5 * together
+            if axes & ~kept:  # some loop changes it
+                loads += _total([(a.axes, 1.0) for a in work.accesses], counts)
+                operations += _total(work.operations, counts)
+        step = max(
+            model.processor.issued(loads, operations + model.processor.counting),
+            LATENCY * model.products / inside.ways,
+        )
+        entries = math.prod(runs[: max(len(runs) - 1 - inside.unrolled, 0)])
+        return _Tiled(
+            blocks,
+            counts,
+            behind,
+            adding=together * 5 if self.lane is not None and not self.in_results else 0.0,
+            runs=runs,
+            computing=math.prod(runs) * step + math.prod(runs[:-1]) * 5,
+            walking=math.prod(runs) * step + entries * ENTRY,
+            walks=self._walks(tile, runs),
+        )
 
-    def _walked(
-        self, tile: Sequence[int], runs: Sequence[float], order: Sequence[int]
-    ) -> tuple[float, float]:
-        """What `Traffic.cycles` gives, by what the loops touch from the innermost outwards."""
+    def _walks(self, tile: Sequence[int], runs: Sequence[float]) -> Walks:
+        """What the loops touch, from the innermost outwards: those of the reduction, and around them those over tiles."""
         model, axes = self.model, self.model.nest.axes
         covered: list[float] = [*tile, *(1.0 for _ in self.reduced)]
         if self.lane is not None and not self.in_results:
@@ -250,10 +267,7 @@ class LaneCost:
             number = model.number[axis]
             loops.append((number, turns, covered[number] * turns))
         blocks = [-(-axis.size // size) for axis, size in zip(axes, tile, strict=True)]
-        loops += [(n, blocks[n], axes[n].size) for n in reversed(order)]
-        near, far = model.footprints.brought(covered, loops)
-        tiles = math.prod(blocks)
-        return near / NEAR_BANDWIDTH / tiles, far / FAR_BANDWIDTH / tiles
+        return Walks(model.footprints, covered, loops, [(n, blocks[n], a.size) for n, a in enumerate(axes)])
 
     def _body(self, varying: int, together: int) -> tuple[Body, int]:
         """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""
@@ -266,7 +280,7 @@ class LaneCost:
             found = self._bodies[varying, together] = (inside, ~self.model._bits(loops))
         return found
 
-    def _average(self, varying: int) -> tuple[list[float], list[tuple[int, Work]]]:
+    def average(self, varying: int) -> tuple[list[float], list[tuple[int, Work]]]:
         """Average trips of the reduction's loops, and the conditions that remain masks, with the axes of each, for axes that vary
         in a tile."""
         found = self._averages.get(varying)
@@ -283,6 +297,34 @@ class LaneCost:
                 [(model._bits(axes_in(m)), model.conditions[m]) for m in masks],
             )
         return found
+
+
+@dataclass
+class _Tiled:
+    """What the cycles of a tile are made of.
+
+    blocks     how many tiles there are
+    counts     (bit of an axis, places along it) where there are several
+    behind     cycles behind the reduction, and `adding` those in which lanes are added up
+    runs       trips of the reduction's loops
+    computing  cycles of the reduction if all data are near, and `walking` as they are counted with footprints
+    walks      what the loops touch
+    """
+
+    blocks: int
+    counts: list[tuple[int, int]]
+    behind: float
+    adding: float = 0.0
+    runs: Sequence[float] = ()
+    computing: float = 0.0
+    walking: float = 0.0
+    walks: Walks | None = None
+
+
+def _in_time(computing: float, near: float, far: float, waits: float) -> float:
+    """Cycles in which a tile is computed while its data come: what does not overlap is added."""
+    waiting = NEAR_WAITING * near + waits * far
+    return max(computing, near + far) + min(computing, waiting)
 
 
 def _total(costs: Sequence[tuple[int, float]], counts: Sequence[tuple[int, int]]) -> float:

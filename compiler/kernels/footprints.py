@@ -14,7 +14,7 @@ move away from, and only the rest comes anew; otherwise everything comes again a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,40 +62,46 @@ class Footprints:
         covered  how many consecutive values each axis takes in the body of the innermost loop
         loops    (axis, turns, values that the axis takes in all of them), the innermost first
         """
-        taken = list(covered)
-        now = [self._touched(k, taken) for k in range(len(self.movements))]
-        near = [t.bytes for t in now]
-        far = list(near)
-        # Lines that come one after the other, where what is touched no longer stays in a level.
-        near_run, far_run = [0.0] * len(now), [0.0] * len(now)
-        room = sum(t.room for t in now)
-        for axis, turns, values in loops:
-            if turns <= 1:
-                continue
-            inside, room = room, 0.0
-            step = (values - taken[axis]) / (turns - 1)
-            taken[axis] = values
-            runs = []
-            for k, before in enumerate(now):
-                growth, run = 1.0, before.run
-                if axis in self.axes[k]:
-                    now[k] = self._touched(k, taken)
-                    growth = now[k].bytes / before.bytes
-                    beside = self.movements[k].steps[axis] * step <= before.run * LINE
-                    run = now[k].run if beside else run
-                near[k] *= growth if inside <= FIRST_LEVEL else turns
-                far[k] *= growth if inside <= SECOND_LEVEL else turns
-                room += now[k].room
-                runs.append(run)
-            if room > FIRST_LEVEL:
-                near_run = [known or run for known, run in zip(near_run, runs, strict=True)]
-            if room > SECOND_LEVEL:
-                far_run = [known or run for known, run in zip(far_run, runs, strict=True)]
-        return (
-            sum(n * (1 + NEAR_SINGLE / r) if r else n for n, r in zip(near, near_run, strict=True)),
-            # If all that the loops touch stays in the second level, it is there from the step before.
-            sum(f * (1 + FAR_SINGLE / r) for f, r in zip(far, far_run, strict=True) if r),
-        )
+        inside = self.start(covered)
+        for loop in loops:
+            inside = self.around(inside, *loop)
+        return inside.near, inside.far
+
+    def start(self, covered: Sequence[float]) -> Inside:
+        """What the body of the innermost loop brings."""
+        now = [self._touched(k, covered) for k in range(len(self.movements))]
+        bytes_ = [t.bytes for t in now]
+        none = [0.0] * len(now)
+        return Inside(list(covered), now, bytes_, bytes_, none, none, sum(t.room for t in now))
+
+    def around(self, inside: Inside, axis: int, turns: float, values: float) -> Inside:
+        """What a loop around it brings: one along an axis, of so many turns, in which it takes so many values."""
+        if turns <= 1:
+            return inside
+        taken = list(inside.taken)
+        step = (values - taken[axis]) / (turns - 1)
+        taken[axis] = values
+        stays_near, stays_far = inside.room <= FIRST_LEVEL, inside.room <= SECOND_LEVEL
+        room = 0.0
+        now, nears, fars, runs = [], [], [], []
+        for k, before in enumerate(inside.now):
+            growth, run, after = 1.0, before.run, before
+            if axis in self.axes[k]:
+                after = self._touched(k, taken)
+                growth = after.bytes / before.bytes
+                if self.movements[k].steps[axis] * step <= before.run * LINE:
+                    run = after.run
+            now.append(after)
+            nears.append(inside.nears[k] * (growth if stays_near else turns))
+            fars.append(inside.fars[k] * (growth if stays_far else turns))
+            runs.append(run)
+            room += after.room
+        near_runs, far_runs = inside.near_runs, inside.far_runs
+        if room > FIRST_LEVEL:
+            near_runs = [known or run for known, run in zip(near_runs, runs, strict=True)]
+        if room > SECOND_LEVEL:
+            far_runs = [known or run for known, run in zip(far_runs, runs, strict=True)]
+        return Inside(taken, now, nears, fars, near_runs, far_runs, room)
 
     def _touched(self, k: int, taken: Sequence[float]) -> Touched:
         """What a load touches where each axis takes so many values."""
@@ -120,6 +126,75 @@ class Touched(NamedTuple):
     bytes: float
     room: float
     run: float
+
+
+class Inside(NamedTuple):
+    """What some loops bring, each load for itself.
+
+    taken                 values that each axis takes in them
+    now                   what is touched
+    nears, fars           bytes from the second level, and from beyond it
+    near_runs, far_runs   lines that came one after the other where what is touched no longer stayed in a level
+    room                  what all of it takes in a cache
+    """
+
+    taken: list[float]
+    now: list[Touched]
+    nears: list[float]
+    fars: list[float]
+    near_runs: list[float]
+    far_runs: list[float]
+    room: float
+
+    @property
+    def near(self) -> float:
+        """Bytes from the second level, those of single lines counted more."""
+        pairs = zip(self.nears, self.near_runs, strict=True)
+        return sum(n * (1 + NEAR_SINGLE / r) if r else n for n, r in pairs)
+
+    @property
+    def far(self) -> float:
+        """Bytes from beyond it. If all that the loops touch stays in the second level, it is there from the step before."""
+        return sum(f * (1 + FAR_SINGLE / r) for f, r in zip(self.fars, self.far_runs, strict=True) if r)
+
+
+class Walks:
+    """What the loops of one tile bring in different orders: the reduction's `inner` loops, and around them those over tiles; of
+    each (axis, turns, values). What the innermost of them bring is remembered from order to order."""
+
+    def __init__(
+        self,
+        footprints: Footprints,
+        covered: Sequence[float],
+        inner: Sequence[tuple[int, float, float]],
+        outer: Sequence[tuple[int, float, float]],
+    ) -> None:
+        self.footprints, self.covered, self.inner, self.outer = footprints, covered, inner, outer
+        self.tiles = math.prod(turns for _, turns, _ in outer)
+        self._known: dict[tuple[int, ...], Inside] = {}
+
+    def brought(self, order: Sequence[int], hopeless: Callable[[float], bool]) -> tuple[float, float] | None:
+        """Cycles of a tile in which its data come from the second level, and from beyond it.
+
+        For loops over tiles in an order, the outermost first; None where it is `hopeless` to go on, given the cycles in which
+        data certainly come from the second level.
+        """
+        loops = tuple([n for n in reversed(order) if self.outer[n][1] > 1])
+        for count in range(len(loops) + 1):
+            known = self._known.get(loops[:count])
+            inside = self._around(loops[:count]) if known is None else known
+            self._known[loops[:count]] = inside
+            if hopeless(inside.near / NEAR_BANDWIDTH / self.tiles):
+                return None
+        return inside.near / NEAR_BANDWIDTH / self.tiles, inside.far / FAR_BANDWIDTH / self.tiles
+
+    def _around(self, loops: tuple[int, ...]) -> Inside:
+        if loops:
+            return self.footprints.around(self._known[loops[:-1]], *self.outer[loops[-1]])
+        inside = self.footprints.start(self.covered)
+        for loop in self.inner:
+            inside = self.footprints.around(inside, *loop)
+        return inside
 
 
 def lines_of(moving: Sequence[tuple[int, float]], size: int) -> tuple[float, float, float]:

@@ -22,7 +22,7 @@ from .nest import Nest, is_access
 #: Most terms that stand in the body of a reduction's innermost loop.
 _WRITTEN_OUT = 64
 #: As many sums as this are enough to hide that each must wait for its last term.
-_CHAINS = 8
+CHAINS = 8
 
 #: A place within a tile: how far from its start along each axis of `Plan.order`.
 Shift = tuple[int, ...]
@@ -160,10 +160,10 @@ def body(
     if left and (left[-1] == lane or not bounded(left[-1])):
         width = lanes if left[-1] == lane else 1
         while (
-            stride * 2 * steps * places <= _CHAINS
+            stride * 2 * steps * places <= CHAINS
             and left[-1].size % (2 * stride * width) == 0
             and left[-1].size >= 4 * stride * width
         ):
             stride *= 2
-    ways = 1 if nest.kind.startswith("arg") else min(steps * stride, max(_CHAINS // places, 1))
+    ways = 1 if nest.kind.startswith("arg") else min(steps * stride, max(CHAINS // places, 1))
     return Body(unrolled, stride, ways)

@@ -1,0 +1,177 @@
+"""Candidates: the plans of a nest that may be worth anything. Which of them is best, tiling.py finds.
+
+In: `Nest`, and how wide and how many the target's vector registers are.  Out: axes that may run over lanes, tiles, and orders of
+loops.
+
+    dense [512, 128] over 784, 16 lanes   →   lanes along 512, 128 or 784; tiles 1 × 16, 4 × 16, … in either order of loops
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..mathematics.expression import Axis
+from ..mathematics.walks import axes_in
+from .nest import VALID, Nest
+
+#: Sizes that are tried along an axis of a tile, and where two or three axes are tried together.
+_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 16, 20, 24, 28)
+_PAIR_SIZES = (2, 3, 4, 5, 6, 7)
+_VECTORS = (1, 2, 3, 4, 6, 8)
+#: Up to so many loops over tiles are tried in every order.
+_PERMUTED = 4
+
+Tile = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Registers:
+    """The vector registers: bits of each, and how many; whether lanes can be masked at no cost."""
+
+    bits: int = 512
+    count: int = 32
+
+    @property
+    def masks(self) -> bool:
+        return self.bits >= 512
+
+    def lanes(self, nest: Nest) -> int:
+        return max(1, self.bits // (64 if nest.real == "float64" else 32))
+
+
+def lane_axes(nest: Nest, registers: Registers) -> Iterator[tuple[Axis | None, int]]:
+    """The axes that may run over lanes, with the number of lanes."""
+    most = registers.lanes(nest)
+    yield None, 1
+    for axis in nest.axes:
+        lanes = _lanes_of_results(nest, axis, registers)
+        if lanes > 1:
+            yield axis, lanes
+    if nest.kind and not nest.kind.startswith("arg") and nest.kind != "scatter":
+        for axis in nest.reduced:
+            lanes = min(most, 1 << max(axis.size - 1, 1).bit_length())
+            if lanes > 1 and (axis.size % lanes == 0 or axis.size > lanes // 2):
+                yield axis, lanes
+
+
+def _lanes_of_results(nest: Nest, axis: Axis, registers: Registers) -> int:
+    """Lanes along an axis of the results: as many as it has elements, rounded up where the rest can be masked.
+
+    Otherwise a power of two that fits its extent, and divides it where it must.
+    """
+    most = registers.lanes(nest)
+    if nest.whole:
+        return most
+    if registers.masks:
+        return min(most, 1 << (axis.size - 1).bit_length())
+    lanes = min(most, 1 << (axis.size.bit_length() - 1))
+    if not nest.idempotent:
+        lanes = min(lanes, axis.size & -axis.size)
+    return lanes
+
+
+def _vectors(nest: Nest, lane: Axis | None, lanes: int) -> list[int]:
+    """Numbers of vectors that may be computed together along the lane axis."""
+    if lane is None or lane not in nest.axes:
+        return [1]
+    if nest.whole:  # the padding is for one vector
+        return [v for v in (1, 2, 4) if -(-lane.size // lanes) % v == 0]
+    return [v for v in _VECTORS if v == 1 or _fits(nest, lane, v * lanes)]
+
+
+def _fits(nest: Nest, axis: Axis, size: int) -> bool:
+    """True where a tile may have this size: it fits, and divides the axis where results must not be computed twice."""
+    return size <= axis.size and (nest.idempotent or axis.size % size == 0)
+
+
+def first_tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) -> Iterator[Tile]:
+    """A few vectors; for a reduction also four places of another axis, to see how well a lane axis does."""
+    ones = [1] * len(nest.axes)
+    for v in _vectors(nest, lane, lanes):
+        if v > 4:
+            break
+        if lane in nest.axes:
+            ones[nest.axes.index(lane)] = v * lanes
+        yield tuple(ones)
+        if nest.kind and nest.kind != "scatter" and 5 * v < registers.count:
+            for n, axis in enumerate(nest.axes):
+                if axis != lane and _fits(nest, axis, 4):
+                    yield (*ones[:n], 4, *ones[n + 1 :])
+
+
+def tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers, *, pairs: bool) -> Iterator[Tile]:
+    """Tiles for one lane axis: vectors along it and one other axis, or one vector and up to three other axes."""
+    axes = nest.axes
+    others = [n for n, a in enumerate(axes) if a != lane]
+    for v in _vectors(nest, lane, lanes):
+        ones = [v * lanes if a == lane else 1 for a in axes]
+        if not others:
+            yield tuple(ones)
+        for n in others:
+            for size in _SIZES:
+                if size * v + v + 1 > registers.count:
+                    break
+                if _fits(nest, axes[n], size):
+                    yield (*ones[:n], size, *ones[n + 1 :])
+    if not pairs:
+        return
+    along = ((axes.index(lane), lanes),) if lane in axes else ()  # type: ignore[arg-type]
+    most = registers.count - 3
+    for at, first in enumerate(others):
+        for then, second in enumerate(others[at + 1 :], at + 1):
+            for one in _PAIR_SIZES:
+                if not _fits(nest, axes[first], one):
+                    continue
+                for other in _PAIR_SIZES:
+                    if one * other + min(one, other) > most or not _fits(nest, axes[second], other):
+                        continue
+                    yield _with(axes, *along, (first, one), (second, other))
+                    if axes[first].size != one and axes[second].size != other:
+                        continue
+                    for third in others[then + 1 :]:
+                        for another in _PAIR_SIZES:
+                            if one * other * another <= most and _fits(nest, axes[third], another):
+                                yield _with(axes, *along, (first, one), (second, other), (third, another))
+
+
+def _with(axes: Sequence[Axis], *sizes: tuple[int, int]) -> Tile:
+    known = dict(sizes)
+    return tuple(known.get(n, 1) for n in range(len(axes)))
+
+
+def tile_orders(nest: Nest, tile: Tile, lane: Axis | None) -> Iterator[Sequence[int]]:
+    """Orders of the loops over tiles in which an axis that is tiled is innermost, but for the lane axis."""
+    last = [n for n, a in enumerate(nest.axes) if a == lane]
+    for n, size in enumerate(tile):
+        if size > 1 and n not in last:
+            yield [*(m for m in range(len(tile)) if m != n and m not in last), n, *last]
+    if last and len(tile) > 1:
+        yield [*last, *(m for m in range(len(tile)) if m not in last)]
+
+
+def all_tile_orders(nest: Nest, tile: Tile) -> Iterator[Sequence[int]]:
+    """Orders of the loops over tiles: all of them for a few loops, otherwise each loop innermost, or outermost."""
+    several = [n for n, (axis, size) in enumerate(zip(nest.axes, tile, strict=True)) if size < axis.size]
+    single = [n for n in range(len(tile)) if n not in several]
+    if len(several) <= _PERMUTED:
+        yield from ([*single, *order] for order in itertools.permutations(several))
+        return
+    for n in several:
+        others = [m for m in several if m != n]
+        yield [*single, *others, n]
+        yield [*single, n, *others]
+
+
+def reduction_order(nest: Nest, lane: Axis | None) -> tuple[Axis, ...]:
+    """The reduction's loops, outermost first.
+
+    Lanes over other axes than the batch go innermost, where memory is walked without gaps. Lanes over the batch stand around
+    the innermost loop, so that the mask of its last vector is not found at every step.
+    """
+    if lane is None or lane not in nest.reduced:
+        return nest.reduced
+    others = tuple(a for a in nest.reduced if a != lane)
+    bounded = any(lane in axes_in(c) and VALID in c.children for c in nest.where)
+    return (*others[:-1], lane, *others[-1:]) if bounded else (*others, lane)

@@ -1,0 +1,84 @@
+"""Lower bounds: cycles that many plans take at least, found for all of them at once.
+
+In: the costs of one lane axis (cost.py), and tiles.  Out: for each tile what `LaneCost.cycles` is not less than.
+
+    bounds = least_cycles(cost, [(1, 8), (4, 8), (6, 16)])
+
+What is issued is counted as cost.py counts it; that data must come, and that masks are found anew, is left out. A plan whose
+bound lies above the cost of another need not be looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .cost import LaneCost
+from .plan import CHAINS
+from .processor import LATENCY, LOADS_PER_CYCLE, OPERATIONS_PER_CYCLE, Processor
+
+_Many = np.ndarray | float
+
+#: Sums of numbers in another order differ by less than this.
+_ROUNDING = 1 - 1e-9
+
+
+def least_cycles(cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Of each tile (elements along each axis of the results) cycles that the nest takes at least."""
+    model, nest = cost.model, cost.model.nest
+    sizes = np.array(tiles, dtype=np.float64).reshape(len(tiles), len(nest.axes)).T
+    blocks = np.ones(len(tiles))
+    counts: list[np.ndarray] = []
+    for n, axis in enumerate(nest.axes):
+        blocks *= np.ceil(axis.size / sizes[n])
+        counts.append(sizes[n] / cost.lanes if n == cost.lane_number else sizes[n])
+    together = math.prod(counts, start=np.ones(len(tiles)))
+    loads, operations = _total(cost.behind_loads, counts), _total(model.behind.operations, counts)
+    total = _issued(model.processor, loads + together * cost.stored, operations) + 4
+    if nest.kind:
+        runs, entries, masks = _loops(cost, counts)
+        loads = _total(cost.term_loads, counts)
+        operations = _total(model.term.operations, counts) + together * (model.products + 0.5 * masks)
+        step = _issued(model.processor, loads, operations + model.processor.counting)
+        chains = 1 if nest.kind.startswith("arg") else np.maximum(CHAINS // together, 1)
+        total += runs * np.maximum(step, LATENCY * model.products / chains) + entries * 5
+        if cost.lane is not None and not cost.in_results:
+            total += together * 5
+    return blocks * total * _ROUNDING
+
+
+def _loops(cost: LaneCost, counts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each tile: how often the body of the reduction's innermost loop runs, how often that loop is entered, and the number of
+    conditions that remain masks."""
+    varying = np.full(counts[0].shape if counts else 1, cost.lane_bit if cost.in_results else 0)
+    for n, count in enumerate(counts):
+        varying |= (count > 1).astype(np.int64) << n
+    kinds, which = np.unique(varying, return_inverse=True)
+    found = np.empty((3, len(kinds)))
+    for k, kind in enumerate(kinds):
+        runs, masks = cost.average(int(kind))
+        found[:, k] = math.prod(runs), math.prod(runs[:-1]), len(masks)
+    return tuple(found[:, which.ravel()])  # type: ignore[return-value]
+
+
+def _total(costs: Sequence[tuple[int, float]], counts: Sequence[np.ndarray]) -> _Many:
+    """Σ cost · places of the tile at which it is due."""
+    total: _Many = 0.0
+    known: dict[int, _Many] = {}
+    for axes, cost in costs:
+        places = known.get(axes)
+        if places is None:
+            places = known[axes] = math.prod(
+                (count for n, count in enumerate(counts) if axes >> n & 1), start=1.0
+            )
+        total = total + cost * places
+    return total
+
+
+def _issued(processor: Processor, loads: _Many, operations: _Many) -> _Many:
+    """`Processor.issued` of many."""
+    least = np.maximum(loads / LOADS_PER_CYCLE, operations / OPERATIONS_PER_CYCLE)
+    least = np.maximum(least, (loads + operations) / processor.issue)
+    return least + processor.friction * np.minimum(loads, operations)

@@ -1,0 +1,92 @@
+"""The search for plans: bounds are bounds, and what is not looked at would not have been chosen."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from dln.compiler.kernels.candidates import Registers, first_tiles, lane_axes, reduction_order, tiles
+from dln.compiler.kernels.cost import CostModel
+from dln.compiler.kernels.lower_bound import least_cycles
+from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
+from dln.compiler.kernels.tiling import choose
+from dln.compiler.mathematics.expression import Axis, Load, at_most, less
+
+REGISTERS = [Registers(256, 16), Registers(512, 32)]
+
+
+def dense(rows: int, columns: int, inner: int, *, batch: bool = False) -> Nest:
+    """c[m, n] = Σ_k a[m, k] · b[k, n], k among the valid samples if it is the batch."""
+    m, n, k = Axis("a0", rows, -1), Axis("a1", columns, -3), Axis("r0", inner, -2)
+    term = Load("0", (m * inner + k,)) * Load("1", (k * columns + n,))
+    sizes = (rows * inner, inner * columns, rows * columns)
+    buffers = tuple(Buffer("float32", size) for size in sizes)
+    where = (less(k, VALID),) if batch else ()
+    return Nest(
+        (m, n), "sum", (k,), where, term, (Result(2, m * columns + n, total("real")),), buffers, "float32"
+    )
+
+
+def window(planes: int, size: int, samples: int) -> Nest:
+    """y[f, i, b] = Σ_{c, u: 0 ≤ i + u − 1 < size} w[f, c, u] · x[c, i + u − 1, b]"""
+    f, i, b = Axis("a0", planes, -1), Axis("a1", size, -3), Axis("a2", samples, -5)
+    c, u = Axis("r0", planes, -2), Axis("r1", 3, -4)
+    place = i + u - 1
+    inner = Load("1?", ((c * size + place) * samples + b,))
+    term = Load("0", ((f * planes + c) * 3 + u,)) * inner
+    buffers = tuple(Buffer("float32", n) for n in (planes * planes * 3, *[planes * size * samples] * 2))
+    results = (Result(2, (f * size + i) * samples + b, total("real")),)
+    where = (at_most(0, place), less(place, size))
+    return Nest((f, i, b), "sum", (c, u), where, term, results, buffers, "float32")
+
+
+NESTS = [
+    dense(128, 96, 64),
+    dense(500, 256, 500),
+    dense(784, 100, 128, batch=True),
+    dense(7, 13, 5),
+    window(16, 28, 64),
+    window(6, 12, 8),
+]
+
+
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+@pytest.mark.parametrize("nest", NESTS)
+def test_no_plan_takes_less_than_its_lower_bound(nest: Nest, registers: Registers) -> None:
+    model = CostModel(nest, masks=registers.masks)
+    for lane, lanes in lane_axes(nest, registers):
+        cost = model.along(lane, lanes, reduction_order(nest, lane))
+        candidates = [
+            *first_tiles(nest, lane, lanes, registers),
+            *tiles(nest, lane, lanes, registers, pairs=True),
+        ]
+        bounds = least_cycles(cost, candidates)
+        cycles = [cost.cycles(tile) for tile in candidates]
+        assert all(bound <= exact for bound, exact in zip(bounds, cycles, strict=True))
+        assert max(b / c for b, c in zip(bounds, cycles, strict=True)) > 0.8  # and says something
+
+
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+@pytest.mark.parametrize("nest", NESTS)
+def test_no_tile_of_the_best_lane_axis_is_better_than_the_chosen_one(
+    nest: Nest, registers: Registers
+) -> None:
+    choice = choose(nest, registers)
+    model = CostModel(nest, masks=registers.masks)
+    for lane, lanes in lane_axes(nest, registers):
+        if lane == choice.plan.lane:
+            cost = model.along(lane, lanes, reduction_order(nest, lane))
+            least = min(map(cost.cycles, tiles(nest, lane, lanes, registers, pairs=True)), default=math.inf)
+            assert choice.cycles <= 1.002 * least or choice.cycles < 3000
+
+
+def test_walks_in_every_order_are_what_the_loops_one_by_one_bring() -> None:
+    nest = window(16, 28, 64)
+    cost = CostModel(nest, masks=False).along(nest.axes[2], 8, nest.reduced)
+    for tile in ((4, 1, 16), (1, 2, 8), (12, 1, 8)):
+        for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+            alone = CostModel(nest, masks=False).along(nest.axes[2], 8, nest.reduced)
+            exact = alone.cycles(tile, order, walked=True)
+            assert cost.cycles(tile, order, walked=True) == exact
+            assert cost.cycles(tile, order, limit=exact * 1.001, walked=True) == exact
+            assert cost.cycles(tile, order, limit=exact / 8, walked=True) == math.inf
