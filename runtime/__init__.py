@@ -16,7 +16,8 @@ Read in this order:
     checkpoint, run_folder                what a training leaves on the disk
     source_edits, resolved_source, run    the source with what was changed in it; all of one run
     progress, live_view, report/          what a person sees of it
-    file_check, gradient_check            a file without running it; derived against numeric gradients
+    file_check                            a file without running it
+    random_samples, gradient_check        samples where no data are needed; derived against numeric gradients
     step_timing                           how long a step takes, call by call
     command_options, command_line, commands/          the command `dln`, one module a subcommand; options that they share
 """

@@ -2,7 +2,7 @@
 
 In: a network in double precision, samples.  Out: one `Row` per weight with the largest relative error.
 
-    rows = check_gradient(net, random_samples(net, 7, seed=0), seed=0)
+    rows = check_gradient(net, random_samples(net.elaborated.graph, 7, seed=0), seed=0)
     max(row.error for row in rows) < 1e-6
 
 A weight's derivative is checked along directions: along its gradient, along random ones, and along single entries. The
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import describe_input
 from .errors import RunError
 from .initialize import generator
 
@@ -45,21 +44,6 @@ class Row:
     directions: int
     gradient: float
     error: float
-
-
-def random_samples(net: Network, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Random values for every input: normal ones, or class numbers."""
-    samples: dict[str, np.ndarray] = {}
-    for array in net.elaborated.graph.inputs:
-        draws = generator(seed, "gradient check", array.name)
-        shape = (count, *array.extents)
-        if array.type == "integer":
-            if array.classes is None:
-                raise RunError(f"cannot draw values for {describe_input(array)}; use --data")
-            samples[array.name] = draws.integers(0, array.classes, shape)
-        else:
-            samples[array.name] = draws.standard_normal(shape)
-    return samples
 
 
 def check_gradient(net: Network, samples: Mapping[str, Any], seed: int, noise: float = 0.05) -> list[Row]:

@@ -71,7 +71,7 @@ def command(asked: Asked, seconds: float, profile: bool, own_data: bool, seed: i
 def _samples(net: Network, batch: int, own_data: bool, seed: int, precision: str) -> dict[str, np.ndarray]:
     """Whole minibatches of samples, as the program takes them."""
     from ..arrays import check_samples
-    from ..gradient_check import random_samples
+    from ..random_samples import random_samples
 
     if own_data:
         train = net.load_data()["train"]
@@ -79,7 +79,7 @@ def _samples(net: Network, batch: int, own_data: bool, seed: int, precision: str
         if count < batch:
             raise click.UsageError(f"the data has {count} samples, fewer than a minibatch of {batch}")
         return dict(train)
-    drawn = random_samples(net, MINIBATCHES * batch, seed)
+    drawn = random_samples(net.elaborated.graph, MINIBATCHES * batch, seed)
     return dict(check_samples(drawn, net.elaborated.graph.inputs, precision).arrays)
 
 

@@ -15,10 +15,12 @@ from ..command_options import FILE, JSON, SET, print_json, settings_of, warn, wi
 @click.command("gradcheck", help="Symbolic against finite differences, in double precision.")
 @FILE
 @SET
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--samples", type=click.IntRange(1), default=7, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights and random samples."
+)
+@click.option("--samples", type=click.IntRange(1), default=7, show_default=True, help="How many.")
 @click.option("--data", "own_data", is_flag=True, help="The file's data, not random numbers.")
-@click.option("--tolerance", type=float, default=1e-6, show_default=True)
+@click.option("--tolerance", type=float, default=1e-6, show_default=True, help="Of the relative error.")
 @JSON
 def command(
     file: str,
@@ -33,8 +35,9 @@ def command(
 
     def action() -> int:
         from ...compiler.pipeline import front
-        from ..gradient_check import check_gradient, random_samples
+        from ..gradient_check import check_gradient
         from ..program import Network
+        from ..random_samples import random_samples
 
         elaborated = front(file, settings)
         warn(elaborated.warnings)
@@ -48,7 +51,7 @@ def command(
             train = net.load_data()["train"]
             given = {name: values[:samples] for name, values in train.items()}
         else:
-            given = random_samples(net, samples, seed)
+            given = random_samples(elaborated.graph, samples, seed)
         rows = check_gradient(net, given, seed)
         width = max([len(row.weight) for row in rows] + [6])
         echo_to_error = as_json
