@@ -23,9 +23,7 @@ from .nest import Nest, Result, total
 from .plan import Plan, Shift
 from .reduction import Reduction
 from .tile import Tile
-
-#: Bytes of an element, where accumulators are kept in memory.
-_BYTES = {"f32": 4, "f64": 8, "i64": 8, "i32": 4}
+from .waiting import Waiting
 
 
 def generate(nest: Nest, plan: Plan, name: str) -> Function:
@@ -43,59 +41,57 @@ class _Kernel:
     def function(self, name: str) -> Function:
         """Loops over tiles, and each tile's reduction and results within."""
         builder, tile, nest = self.builder, self.tile, self.nest
-        place, _ = builder.open_loop(builder.begin, builder.end)
-        tile.open_divided(place)
         if self.plan.depth:
             self._in_blocks()
+            return builder.function(name)
+        place, _ = builder.open_loop(builder.begin, builder.end)
+        tile.open_divided(place)
+        tile.open_inner()
+        if nest.kind == "scatter":
+            self._scatter()
+        elif nest.kind:
+            reduction = Reduction(tile)
+            self._results(reduction.totals(reduction.accumulate(reduction.beginning())))
         else:
-            tile.open_inner()
-            if nest.kind == "scatter":
-                self._scatter()
-            elif nest.kind:
-                reduction = Reduction(tile)
-                self._results(reduction.totals(reduction.accumulate(reduction.beginning())))
-            else:
-                self._results({})
+            self._results({})
         tile.close_inner()
         builder.close()
         return builder.function(name)
 
     def _in_blocks(self) -> None:
-        """The reduction of all inner tiles block by block; the accumulators of each wait in memory for the next block.
-
-        Leaves the loops over inner tiles open, behind the results.
-        """
+        """The reduction of all tiles of a panel block by block. Their accumulators wait in memory for the next block."""
         builder, tile, plan = self.builder, self.tile, self.plan
         first = Reduction(tile).beginning()
-        sizes = [_BYTES[v.element] * v.lanes for v in first]
-        places = [sum(sizes[:n]) for n in range(len(sizes))]
-        scratch = builder.emit("scratch", (), "ptr", 1, sum(sizes) * plan.inner)
-
-        def pointers(number: Value) -> list[Value]:
-            begin = builder.emit(
-                "address", (scratch, builder.multiply(number, builder.integer(sum(sizes)))), "ptr"
-            )
-            return [builder.emit("address", (begin, builder.integer(place)), "ptr") for place in places]
-
-        def kept(where: list[Value]) -> list[Value]:
-            return [
-                builder.emit_here("load", (p,), v.element, v.lanes) for p, v in zip(where, first, strict=True)
-            ]
-
-        def keep(where: list[Value], values: list[Value]) -> None:
-            for pointer, value in zip(where, values, strict=True):
-                builder.store(Store(pointer, value))
-
-        number, _ = builder.open_loop(builder.integer(0), builder.integer(plan.inner))
-        keep(pointers(number), first)
+        waiting = Waiting(builder, first, plan.places * plan.inner)
+        zero = builder.integer(0)
+        panel, _ = builder.open_loop(builder.begin, builder.end, plan.places)
+        end = builder.minimum(builder.add(panel, builder.integer(plan.places)), builder.end)
+        number, _ = builder.open_loop(
+            zero, builder.multiply(builder.subtract(end, panel), builder.integer(plan.inner))
+        )
+        waiting.store(waiting.pointers(number), first)
         builder.close()
-        block, _ = builder.open_loop(builder.integer(0), builder.integer(plan.loops[0].size), plan.depth)
-        here = pointers(tile.open_inner())
-        keep(here, Reduction(tile, block).accumulate(kept(here)))
-        tile.close_inner()
+        block, _ = builder.open_loop(zero, builder.integer(plan.loops[0].size), plan.depth)
+        here = self._open(panel, end, waiting)
+        waiting.store(here, Reduction(tile, block).accumulate(waiting.load(here)))
+        self._close()
         builder.close()
-        here = pointers(tile.open_inner())
-        self._results(Reduction(tile).totals(kept(here)))
+        here = self._open(panel, end, waiting)
+        self._results(Reduction(tile).totals(waiting.load(here)))
+        self._close()
+        builder.close()
+
+    def _open(self, panel: Value, end: Value, waiting: Waiting) -> list[Value]:
+        """Open the loops over the tiles of a panel: where the accumulators of each wait."""
+        builder, tile = self.builder, self.tile
+        place, _ = builder.open_loop(panel, end)
+        tile.open_divided(place)
+        number = builder.multiply(builder.subtract(place, panel), builder.integer(self.plan.inner))
+        return waiting.pointers(builder.add(number, tile.open_inner()))
+
+    def _close(self) -> None:
+        self.tile.close_inner()
+        self.builder.close()
 
     def _results(self, totals: dict[Shift, list[Value]]) -> None:
         """Evaluate what stands behind the reduction at every place of the tile, then store all of it."""

@@ -38,8 +38,9 @@ class Plan:
     that is left takes `stride` steps at once. Terms that stand one after the other are added to `ways` partial results in
     turn, so that one need not wait for the other.
 
-    `depth`: so many values of the outermost loop of the reduction are added up for all inner tiles, those that threads do not
-    divide, before the next; between two such blocks the accumulators are kept in memory. 0: each tile is finished at once.
+    `depth`: so many values of the outermost loop of the reduction are added up for all tiles of a panel before the next; between
+    two such blocks the accumulators are kept in memory. 0: each tile is finished at once.  `places`: a panel is so many
+    consecutive numbers of the range that threads divide.
     """
 
     order: tuple[Axis, ...]
@@ -52,6 +53,7 @@ class Plan:
     stride: int = 1
     ways: int = 1
     depth: int = 0
+    places: int = 1
 
     @property
     def loops(self) -> tuple[Axis, ...]:

@@ -10,9 +10,9 @@ from .test_tiling import dense, gradient, run, window
 
 
 @pytest.mark.parametrize("depth", [1, 7, 16, 40, 64])
-@pytest.mark.parametrize("parallel", [0, 1, 2])
+@pytest.mark.parametrize(("parallel", "places"), [(0, 1), (1, 2), (2, 1), (2, 7), (2, 1000)])
 @pytest.mark.parametrize(("tile", "reverse"), [((6, 16), False), ((16, 5), True), ((8, 16), False)])
-def test_blocks_change_no_bit(tile, reverse, parallel, depth):
+def test_blocks_change_no_bit(tile, reverse, parallel, places, depth):
     nest = dense(30, 40, 64)
     order, tile = (nest.axes[::-1], tile[::-1]) if reverse else (nest.axes, tile)
     lane = nest.axes[0 if tile[order.index(nest.axes[0])] % 8 == 0 else 1]
@@ -21,14 +21,14 @@ def test_blocks_change_no_bit(tile, reverse, parallel, depth):
     np.testing.assert_allclose(
         expected.reshape(30, 40), w.reshape(64, 30).T @ x.reshape(64, 40), rtol=1e-4, atol=1e-4
     )
-    got, _ = run(nest, dataclasses.replace(whole, parallel=parallel, depth=depth))
+    got, _ = run(nest, dataclasses.replace(whole, parallel=parallel, depth=depth, places=places))
     np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("valid", [64, 50, 1, 0])
 def test_blocks_behind_the_last_sample_are_empty(valid):
     nest = gradient()
-    plan = Plan(nest.axes, 1, (4, 8), nest.reduced, nest.axes[1], 8, depth=16)
+    plan = Plan(nest.axes, 1, (4, 8), nest.reduced, nest.axes[1], 8, depth=16, places=3)
     got, (x, dy, _) = run(nest, plan, valid)
     expected = x.reshape(40, 64)[:, :valid] @ dy.reshape(30, 64)[:, :valid].T
     np.testing.assert_allclose(got.reshape(40, 30), expected, rtol=1e-4, atol=1e-4)
@@ -47,7 +47,7 @@ def test_blocks_under_conditions(depth, ways):
 
 def test_blocks_of_a_maximum():
     nest = dataclasses.replace(dense(10, 24, 33), kind="max")
-    plan = Plan(nest.axes, 1, (5, 8), nest.reduced, nest.axes[1], 8, depth=10)
+    plan = Plan(nest.axes, 1, (5, 8), nest.reduced, nest.axes[1], 8, depth=10, places=2)
     got, (w, x, _) = run(nest, plan)
     products = w.reshape(33, 10)[:, :, None] * x.reshape(33, 24)[:, None, :]
     np.testing.assert_allclose(got.reshape(10, 24), products.max(axis=0), rtol=1e-6)
