@@ -28,7 +28,8 @@ def figures_text(figures: Figures) -> str:
 def epoch_text(record: Record, epochs: int) -> str:
     """A line about an epoch."""
     width = len(str(epochs))
-    parts = [f"epoch {record.epoch:>{width}}/{epochs}  {figures_text(record.train)}"]
+    of = f"/{epochs}" if record.epoch <= epochs else " " * (1 + width)  # a second training counts on
+    parts = [f"epoch {record.epoch:>{width}}{of}  {figures_text(record.train)}"]
     if record.validation:
         parts.append(f"validation {figures_text(record.validation)}")
     parts.append(f"{record.speed:,.0f} samples/s")

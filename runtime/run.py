@@ -110,7 +110,13 @@ class Run:
     ) -> bool:
         """Train; False where it was interrupted or diverged, and `message` says so: with `traces` also where that began."""
 
+        again = False
+
         def each_epoch(record: Record) -> Any:
+            nonlocal again
+            if record.epoch > len(self.history) and not again:  # no longer the first training
+                again = True
+                self.folder.log("retrain", {"way": self.net.plan.retrain})
             self.folder.log("epoch", record.as_json())
             self.snapshots.see(self.state)
             return on_epoch(record) if on_epoch is not None else None
@@ -176,7 +182,10 @@ class Run:
             "ending": self.history.ending,
             "folder": str(self.folder.path),
         }
-        self.folder.log("end", {key: value for key, value in content.items() if value == value})
+        end = {key: value for key, value in content.items() if value == value}
+        if self.history.retraining is not None:
+            end["retraining"] = self.history.retraining.ending
+        self.folder.log("end", end)
         self.folder.write_report(self._report(figures, inside and self.history.ending != "interrupted"))
         return content
 

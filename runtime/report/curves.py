@@ -21,14 +21,17 @@ NAMES = {"train": "training", "validation": "validation"}
 
 
 def curves(history: History, rates: Mapping[str, Curve]) -> str:
-    """A chart for each figure, and one of the rate."""
-    count = len(history)
+    """A chart for each figure, and one of the rate. The epochs of a second training follow those of the first."""
+    count, again = len(history), history.retraining or History()
     if not count:
         return "<p>No epoch was completed.</p>"
     epochs = [float(record.epoch) for record in history]
-    axis = whole_scale(count, first=1) if count > 1 else whole_scale(2)
+    later = [float(count + k + 1) for k in range(len(again))]
+    last = count + len(again)
+    axis = whole_scale(last, first=1) if last > 1 else whole_scale(2)
     best = history.best_epoch
-    mark = (float(best), f"epoch {best}, whose weights were kept") if 1 <= best < count else None
+    what = "whose weights were kept" if history.retraining is None else "the best one"
+    mark = (float(best), f"epoch {best}, {what}") if 1 <= best < last else None
     charts = []
     for figure in dict.fromkeys([*history.figures("train"), *history.figures("validation")]):
         series = [
@@ -36,6 +39,8 @@ def curves(history: History, rates: Mapping[str, Curve]) -> str:
             for colour, part in enumerate(NAMES)
             if figure in history.figures(part)
         ]
+        if figure in again.figures("train"):
+            series.append(Series("second training", later, again.curve("train", figure), len(NAMES)))
         charts.append(line_chart(figure, series, x_label="epoch", x_scale=axis, mark=mark))
     series = [Series(name, list(x), list(y), k) for k, (name, (x, y)) in enumerate(rates.items())]
     if any(np.ptp(s.y) > 0 for s in series) or len(series) > 1:
@@ -63,7 +68,7 @@ def curves(history: History, rates: Mapping[str, Curve]) -> str:
         )
     )
     told = (
-        '<p class="note">The dashed line marks the epoch whose weights were kept. Figures of the training part are'
-        " means over its epoch, while the weights changed.</p>"
+        f'<p class="note">The dashed line marks {"the best epoch" if len(again) else "the epoch whose weights were kept"}.'
+        " Figures of the training part are means over its epoch, while the weights changed.</p>"
     )
     return figures(charts) + (told if mark else "")

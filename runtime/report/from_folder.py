@@ -50,14 +50,22 @@ def read_log(folder: Path) -> tuple[dict[str, Any], History, dict[str, Any]]:
     try:
         events = [json.loads(line) for line in path.read_text().splitlines()]
         begin, *others = events
-        records = [Record(**_without_event(e)) for e in others if e["event"] == "epoch"]
+        kinds = [e["event"] for e in others]
+        second = kinds.index("retrain") if "retrain" in kinds else len(kinds)
         end: dict[str, Any] = next((e for e in others if e["event"] == "end"), {})
-        seconds = records[-1].seconds if records else 0.0
-        history = History(records, end.get("best_epoch", 0), end.get("ending", ""), seconds)
+        history = _history(others[:second], end.get("best_epoch", 0), end.get("ending", ""))
+        if second < len(kinds) or "retraining" in end:
+            history.retraining = _history(others[second:], 0, end.get("retraining", ""))
+            history.ending = history.ending or "epochs"
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"'{path}' is not the log of a run: {error!r}") from None
     figures = {part: end[part] for part in ("train", "validation", "test") if end.get(part)}
     return _without_event(begin), history, figures
+
+
+def _history(events: list[dict[str, Any]], best: int, ending: Any) -> History:
+    records = [Record(**_without_event(e)) for e in events if e["event"] == "epoch"]
+    return History(records, best, ending, records[-1].seconds if records else 0.0)
 
 
 def _without_event(content: dict[str, Any]) -> dict[str, Any]:

@@ -55,12 +55,17 @@ def summary(
     kept = history.best_epoch or count
     ending = ENDINGS.get(history.ending, "it has not ended, or was broken off")
     told = f"{count:,} epoch{'s' * (count != 1)} in {_duration(history.seconds)}: {ending}."
-    if count:
-        told += f" The weights are those of epoch {kept:,}." if kept else " The weights are the first ones."
-    if history.retraining is not None:
+    again = history.retraining
+    if again is not None:
+        more = len(again)
+        told += f" Epoch {kept:,} was the best. Then it was trained again with the validation part, "
         told += (
-            f" Then it was trained again with the validation part, for {len(history.retraining):,} epochs."
+            f"for {more:,} epoch{'s' * (more != 1)}, whose last weights were kept."
+            if more
+            else "with nothing to gain."
         )
+    elif count:
+        told += f" The weights are those of epoch {kept:,}." if kept else " The weights are the first ones."
     lead = f'<p class="lead">{escape(settings.get("network") or "")}{": " if what else ""}{"; ".join(what)}. {told}</p>'
     return lead + _figures(figures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def test_the_report_tells_them() -> None:
     assert "clip value(1), norm(0.5); decay decoupled(1e-2) w" in report
 
 
+def sentence(page: str) -> str:
+    """How the page begins: what was trained, for how long."""
+    return re.sub(r"in [0-9.]+ s", "", page.split('<p class="lead">')[1].split("</p>")[0])
+
+
 @pytest.mark.parametrize("way", ["afresh", "further"])
 def test_retraining(way: str, capsys: pytest.CaptureFixture[str]) -> None:
     rate = ["--set", "rate=0.02"]  # a cosine would have come to its end
@@ -84,6 +90,12 @@ def test_retraining(way: str, capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr()
     assert "trained again with the validation part" in output.err
     assert json.loads(output.out.rstrip("\n").rsplit("\n", 1)[-1])["test"]["accuracy"] > 0.4
+    # The same page from the folder, later: it knows of both trainings.
+    page = Path("made/report.html").read_text()
+    assert "Then it was trained again with the validation part, for " in page and "second training" in page
+    assert run(["report", "made", "--brief"]) == 0
+    told = Path("made/report.html").read_text()
+    assert sentence(told) == sentence(page) and told.count("<polyline") == page.count("<polyline")
     assert run(["train", "iris.dln", *rate, "--out", "plain"]) == 0
     assert any((weights("made")[name] != weights("plain")[name]).any() for name in weights("made"))
 
