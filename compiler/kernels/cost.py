@@ -68,6 +68,8 @@ class CostModel:
         self.behind = self._work_of(tuple(r.value for r in nest.results if r.value is not nest.term))
         self.stores = [linear(r.offset) for r in nest.results]
         self.trips = Trips(nest)
+        #: The axes that conditions depend on: what else varies in a tile changes no loop.
+        self.conditional = self._bits(tuple(self.trips.conditional))
         sizes = [SIZES[b.data_type] for b in nest.buffers]
         self.footprints = Footprints(
             [
@@ -204,7 +206,8 @@ class LaneCost:
             if self.traffic.is_small:
                 near, far = 0.0, 0.0
             elif walked:
-                assert tiled.walks is not None
+                if tiled.walks is None:
+                    tiled.walks = self._walks(tile, tiled.runs)
                 room = limit / tiled.blocks - tiled.adding - tiled.behind
                 found = tiled.walks.brought(order, lambda near: _in_time(computing, near, 0.0, 0.0) > room)
                 if found is None:
@@ -253,7 +256,6 @@ class LaneCost:
             runs=runs,
             computing=math.prod(runs) * step + math.prod(runs[:-1]) * 5,
             walking=math.prod(runs) * step + entries * ENTRY,
-            walks=self._walks(tile, runs),
         )
 
     def _walks(self, tile: Sequence[int], runs: Sequence[float]) -> Walks:
@@ -271,6 +273,7 @@ class LaneCost:
 
     def _body(self, varying: int, together: int) -> tuple[Body, int]:
         """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""
+        varying &= self.model.conditional
         found = self._bodies.get((varying, together))
         if found is None:
             nest = self.model.nest
@@ -283,6 +286,7 @@ class LaneCost:
     def average(self, varying: int) -> tuple[list[float], list[tuple[int, Work]]]:
         """Average trips of the reduction's loops, and the conditions that remain masks, with the axes of each, for axes that vary
         in a tile."""
+        varying &= self.model.conditional
         found = self._averages.get(varying)
         if found is None:
             model = self.model
@@ -308,7 +312,7 @@ class _Tiled:
     behind     cycles behind the reduction, and `adding` those in which lanes are added up
     runs       trips of the reduction's loops
     computing  cycles of the reduction if all data are near, and `walking` as they are counted with footprints
-    walks      what the loops touch
+    walks      what the loops touch, once somebody has asked
     """
 
     blocks: int

@@ -49,12 +49,18 @@ def least_cycles(cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> np.ndarray
     return blocks * total * _ROUNDING
 
 
-def _loops(cost: LaneCost, counts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _loops(cost: LaneCost, counts: Sequence[np.ndarray]) -> tuple[_Many, _Many, _Many]:
     """Of each tile: how often the body of the reduction's innermost loop runs, how often that loop is entered, and the number of
     conditions that remain masks."""
-    varying = np.full(counts[0].shape if counts else 1, cost.lane_bit if cost.in_results else 0)
-    for n, count in enumerate(counts):
-        varying |= (count > 1).astype(np.int64) << n
+    always = cost.lane_bit if cost.in_results else 0
+    conditional = cost.model.conditional & ~always
+    deciding = [n for n in range(len(counts)) if conditional >> n & 1]
+    if not deciding:
+        runs, masks = cost.average(always)
+        return math.prod(runs), math.prod(runs[:-1]), len(masks)
+    varying = np.full(counts[0].shape, always)
+    for n in deciding:
+        varying |= (counts[n] > 1).astype(np.int64) << n
     kinds, which = np.unique(varying, return_inverse=True)
     found = np.empty((3, len(kinds)))
     for k, kind in enumerate(kinds):

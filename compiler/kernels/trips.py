@@ -12,6 +12,7 @@ Averages are taken over a few index points drawn at random, the same in every ru
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -29,11 +30,6 @@ class Trips:
 
     def __init__(self, nest: Nest) -> None:
         self.nest = nest
-        generator = np.random.default_rng(0)
-        self.points = {
-            a: generator.integers(0, a.size, _POINTS).astype(np.int64) for a in nest.axes + nest.reduced
-        }
-        self.times = generator.integers(0, nest.time, _POINTS).astype(np.int64)
         self.known: dict[object, tuple[tuple[float, ...], tuple[Expression, ...]]] = {}
         self.conditional = frozenset(axes_in(*nest.where))
 
@@ -50,7 +46,17 @@ class Trips:
             found = self.known[key] = (trips, tuple(split.masks))
         return found
 
+    @cached_property
+    def points(self) -> dict[Expression, np.ndarray]:
+        """Index points drawn at random, and steps of the time loop."""
+        generator = np.random.default_rng(0)
+        axes = (*self.nest.axes, *self.nest.reduced)
+        sizes = {**{axis: axis.size for axis in axes}, TIME: self.nest.time}
+        return {of: generator.integers(0, size, _POINTS).astype(np.int64) for of, size in sizes.items()}
+
     def _trips(self, axis: Axis, bounds: Bounds) -> float:
+        if not bounds.lower and not bounds.upper:
+            return axis.size / bounds.step
         lower = np.zeros(_POINTS, dtype=np.int64)
         upper = np.full(_POINTS, axis.size, dtype=np.int64)
         fewest = float(axis.size)
@@ -73,10 +79,8 @@ class Trips:
         for node in postorder(root):
             if isinstance(node, Constant):
                 values[node] = np.asarray(node.value)
-            elif isinstance(node, Axis):
+            elif isinstance(node, Axis) or node == TIME:
                 values[node] = self.points[node]
-            elif node == TIME:
-                values[node] = self.times
             elif is_access(node) or node == VALID:
                 return None
             else:
