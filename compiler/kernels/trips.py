@@ -51,7 +51,8 @@ class Trips:
         """Index points drawn at random, and steps of the time loop."""
         generator = np.random.default_rng(0)
         axes = (*self.nest.axes, *self.nest.reduced)
-        sizes = {**{axis: axis.size for axis in axes}, TIME: self.nest.time}
+        sizes: dict[Expression, int] = {axis: axis.size for axis in axes}
+        sizes[TIME] = self.nest.time
         return {of: generator.integers(0, size, _POINTS).astype(np.int64) for of, size in sizes.items()}
 
     def _trips(self, axis: Axis, bounds: Bounds) -> float:
