@@ -1,5 +1,8 @@
 """The canonical form of nests: axes in the order of memory, and neighbours merged where all accesses walk them as one.
 
+An axis of the results that is read through quotients and remainders becomes one axis for each digit: what differs from one value
+of a quotient to the next alone is then the same within a tile.
+
 In: a nest as nest_builder.py puts it together.  Out: an equal nest, the same for all that differ in names alone.
 
     @1[32·10 a0 + 32 a1 + a2] = tanh(@0[32·10 a0 + 32 a1 + a2])   →   @1[a2] = tanh(@0[a2]), one axis of 163840
@@ -12,7 +15,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ..mathematics.affine import linear
-from ..mathematics.expression import Axis, Expression, Load, integer
+from ..mathematics.expression import Apply, Axis, Constant, Expression, Load, apply, integer
 from ..mathematics.walks import axes_in, postorder, rebuild, substitute
 from .memory import SIZES
 from .nest import Nest, Result, buffer_of, is_access
@@ -20,6 +23,9 @@ from .nest import Nest, Result, buffer_of, is_access
 
 def simplify(nest: Nest) -> Nest:
     """Axes in the order of memory, outermost first, and neighbours merged where all accesses walk them as one."""
+    if nest.kind != "scatter":
+        for axis in nest.axes:
+            nest = _in_digits(nest, axis)
     offset = linear(nest.results[0].offset)
     axes = tuple(sorted(nest.axes, key=lambda a: -abs(offset.coefficients.get(a, 0))))
     reduced = nest.reduced
@@ -34,6 +40,32 @@ def simplify(nest: Nest) -> Nest:
     if not nest.kind.startswith("arg") and nest.kind != "scatter":
         nest = _merged(nest, "reduced")
     return replace(nest, whole=_is_whole(nest))
+
+
+def _in_digits(nest: Nest, axis: Axis) -> Nest:
+    """The nest with two axes in place of one that is read through `axis div n` or `axis mod n`, and n divides it."""
+    roots = (*nest.expressions, *(r.offset for r in nest.results))
+    by = {
+        int(node.arguments[1].value)
+        for node in postorder(*roots)
+        if isinstance(node, Apply)
+        and node.function in ("div", "mod")
+        and node.arguments[0] == axis
+        and isinstance(node.arguments[1], Constant)
+    }
+    if len(by) != 1 or not 1 < min(by) < axis.size or axis.size % min(by):
+        return nest
+    (size,) = by
+    # The places of axes tell them apart: these two are of no other.
+    quotient = Axis(f"{axis.name}q", axis.size // size, axis.serial - 1000)
+    remainder = Axis(f"{axis.name}r", size, axis.serial - 2000)
+    mapping: dict[Expression, Expression] = {
+        apply("div", axis, integer(size)): quotient,
+        apply("mod", axis, integer(size)): remainder,
+        axis: quotient * size + remainder,
+    }
+    axes = [b for a in nest.axes for b in ((quotient, remainder) if a == axis else (a,))]
+    return replace(_substituted(nest, mapping), axes=tuple(axes))
 
 
 def _merged(nest: Nest, which: Literal["axes", "reduced"]) -> Nest:

@@ -1,7 +1,7 @@
 """Static integer expressions as tables: what no address arithmetic computes cheaply is looked up.
 
 In: a graph whose subscripts are any static expressions.  Out: one in which a subscript is affine, one `mod`, `div` or `abs` of
-something affine, or a single lookup.
+something affine, or a lookup at places that are affine in indices and their digits.
 
     w[((16*j + n)^2 * 31) mod 65521 mod 256]   →   w[T[j, n]]
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..mathematics.affine import linear
-from ..mathematics.expression import Apply, Axis, Expression, Load, Lookup
+from ..mathematics.expression import Apply, Axis, Constant, Expression, Load, Lookup
 from ..mathematics.graph import Graph, Table
 from ..mathematics.static_values import evaluate
 from ..mathematics.walks import axes_in, is_static, rebuild
@@ -51,9 +51,9 @@ def _tabulated(graph: Graph, subscript: Expression) -> Expression:
 
 
 def _is_costly(subscript: Expression) -> bool:
-    """More than a linear form of indices, one function of it, or a lookup at linear forms."""
+    """More than a linear form of indices, one function of it, or a lookup at forms of indices and their digits."""
     if isinstance(subscript, Lookup):
-        return not all(linear(s).is_affine for s in subscript.subscripts)
+        return not all(_is_plain(s) for s in subscript.subscripts)
     for atom in linear(subscript).coefficients:
         if isinstance(atom, Axis):
             continue
@@ -62,6 +62,20 @@ def _is_costly(subscript: Expression) -> bool:
         if not all(linear(a).is_affine for a in atom.arguments if a.type == "integer"):
             return True
     return False
+
+
+def _is_plain(place: Expression) -> bool:
+    """A linear form of indices, and of their quotients and remainders by constants."""
+    return all(
+        isinstance(atom, Axis)
+        or (
+            isinstance(atom, Apply)
+            and atom.function in ("div", "mod")
+            and isinstance(atom.arguments[0], Axis)
+            and isinstance(atom.arguments[1], Constant)
+        )
+        for atom in linear(place).coefficients
+    )
 
 
 def add_table(graph: Graph, wish: str, values: np.ndarray) -> str:

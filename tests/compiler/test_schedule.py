@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from dln.compiler.kernels.memory import layouts
+from dln.compiler.kernels.nest_builder import Member, build
 from dln.compiler.mathematics.expression import (
     BATCH,
     Load,
+    Lookup,
     apply,
     at_most,
     conjunction,
@@ -12,16 +15,17 @@ from dln.compiler.mathematics.expression import (
     new_axis,
     select,
 )
-from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, verify
+from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, Table, verify
 from dln.compiler.passes.gradient import differentiate
 from dln.compiler.passes.operands import lift_operands
 from dln.compiler.passes.order import in_order
 from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
+from dln.compiler.passes.tables import tabulate
 from dln.compiler.schedule.schedule import lower
 
 from .family_oracle import evaluate, random_values
-from .graphs import GRAPHS, axes, real_input, start, weight
+from .graphs import GRAPHS, axes, real_input, start, weight, with_loss
 from .running import Runner, VectorMachine
 
 PASSES = (simplify, lift_operands, differentiate, simplify, solve, simplify, in_order)
@@ -215,3 +219,22 @@ def test_every_nth_element(step, precision, bits):
     runner = compare(graph, 1, 1, precision, VectorMachine(bits, 16))
     texts = [k.text for k in runner.program.kernels.values()]
     assert all("shuffle" in text and "gather" not in text for text in texts)
+
+
+@pytest.mark.parametrize("capacity", [1, 16])
+def test_tables_by_digits(capacity):
+    """h[f, k] = Σ_c w[f, c] · x[plane[f div 4, c], k]: what a table is looked up with is the same for four values of f."""
+    graph = start(weight("w", 12, 8), real_input("x", 12, 5))
+    graph.tables["plane"] = Table("plane", np.array([range(8), range(4, 12), [0, 1, 2, 3, 8, 9, 10, 11]]))
+    f, k, c = axes("fkc", 12, 5, 8)
+    plane = Lookup("plane", (apply("div", f, 4), c))
+    body = Load("w", (f, c)) * Load("x", (BATCH, plane, k))
+    graph = with_loss(graph, graph.add(Family("h", (BATCH, f, k), body, Reduction("sum", (c,)))))
+    for step in (*PASSES[:-1], tabulate, in_order):
+        graph = step(graph)
+    assert [t for t in graph.tables if "subscript" in t] == []
+    for bits in (256, 512):
+        compare(graph, capacity, capacity, "float64", VectorMachine(bits, 16))
+    lay = layouts(graph, capacity=capacity, real="float32")
+    nest, _ = build([Member(graph.families["h"])], graph, lay, capacity=capacity, real="float32")
+    assert [a.size for a in nest.axes][:2] == [3, 4]
