@@ -20,7 +20,7 @@ from ..mathematics.expression import Apply, Axis, Constant, Expression, Load
 from .arithmetic import Arithmetic
 from .evaluation_order import Orders, Step, fused_operands, is_product, under_condition
 from .loop_builder import Builder
-from .loops import Element, Value
+from .loops import Element, Value, first_lanes
 from .memory import SIZES
 from .nest import TIME, VALID, Nest, buffer_of, is_access, is_guarded
 from .plan import Shift
@@ -198,8 +198,11 @@ class Evaluator:
         if not pinned:
             mask = None
         varies = bool(step or vectors)
-        if varies and self.tail is not None:
-            mask = self.tail if mask is None else builder.both(mask, self.tail)
+        tail = self.tail
+        if not vectors and step in (1, *STRIDES) and first_lanes(tail) is not None:
+            tail = None  # one vector for the whole axis: what lies behind the array may be loaded (memory.py)
+        if varies and tail is not None:
+            mask = tail if mask is None else builder.both(mask, tail)
         if not varies:
             if mask is not None:  # some lane may be in range and another not: stay inside of the buffer
                 offset = self._scalar(constant, scalars)

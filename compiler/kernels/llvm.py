@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 
-from .loops import Branch, Function, Loop, Store, Value, number_values, walk
+from .loops import MASKED_BITS, Branch, Function, Loop, Store, Value, first_lanes, number_values, walk
 from .memory import ALIGNMENT
 from .program import Kernel
 
@@ -193,6 +193,10 @@ class _Printer:
         if statement.index is None and statement.mask is None:
             self.say(f"store {typed(value)}, ptr {operand(pointer)}, align {align}")
             return
+        count = first_lanes(statement.mask)
+        if statement.index is None and count is not None and self.function.vector_bits < MASKED_BITS:
+            self.store_pieces(value, pointer, count)
+            return
         mask = typed(statement.mask) if statement.mask else f"<{value.lanes} x i1> splat (i1 true)"
         if statement.index is None:
             self.say(
@@ -204,6 +208,20 @@ class _Printer:
             f"call void @llvm.masked.scatter.{suffix(value)}.v{value.lanes}p0"
             f"({typed(value)}, <{value.lanes} x ptr> align {align} {places}, {mask})"
         )
+
+    def store_pieces(self, value: Value, pointer: Value, count: int) -> None:
+        """The first lanes of a vector, as vectors of 4, 2 and 1: masked stores are slow where vectors have no masks."""
+        scalar, at = _TYPES[value.element], 0
+        while at < count:
+            lanes = 1 << ((count - at).bit_length() - 1)
+            piece, place = self.name(), self.name()
+            chosen = ", ".join(f"i32 {n}" for n in range(at, at + lanes))
+            self.say(
+                f"{piece} = shufflevector {typed(value)}, {type_of(value)} poison, <{lanes} x i32> <{chosen}>"
+            )
+            self.say(f"{place} = getelementptr {scalar}, ptr {operand(pointer)}, i64 {at}")
+            self.say(f"store <{lanes} x {scalar}> {piece}, ptr {place}, align {_SIZES[value.element]}")
+            at += lanes
 
     def places(self, pointer: Value, index: Value, value: Value) -> str:
         """Pointers to elements `index` behind `pointer`."""

@@ -18,6 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+#: Vectors of so many bits have masks in hardware.
+MASKED_BITS = 512
+
 Element = Literal["f32", "f64", "i64", "i32", "i1", "ptr"]
 
 
@@ -157,6 +160,15 @@ def number_values(function: Function) -> None:
                 give([statement.variable, *statement.carried])
             case Loop() | Branch() if ends:
                 give(statement.results)
+
+
+def first_lanes(mask: Value | None) -> int | None:
+    """How many lanes a mask has, if they are the first ones and their number is known."""
+    if mask is None or mask.operation != "icmp" or mask.attribute != "slt":
+        return None
+    lanes, count = mask.operands
+    known = lanes.operation == "lanes" and count.is_constant
+    return max(0, min(int(count.attribute), mask.lanes)) if known else None  # type: ignore[call-overload]
 
 
 def show(function: Function) -> str:

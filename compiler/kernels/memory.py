@@ -6,7 +6,8 @@ In: a graph, and the calls in order with what each reads and writes.  Out: `Layo
 
 Batched arrays have the batch innermost where the capacity fills vectors, so that every family is a vector operation over
 samples whatever its subscripts do. Otherwise the batch is outermost and lanes come from other axes.
-Every array begins at a multiple of 64 bytes and is padded to one, so that vectors may run over its end.
+Every array begins at a multiple of 64 bytes and is padded to one, so that vectors may run over its end. Loads may go further:
+behind the last array there are as many bytes as they may touch.
 """
 
 from __future__ import annotations
@@ -163,6 +164,10 @@ def layouts(
             data_type = real
         result[table_key(name)] = in_order(data_type, values.shape, range(values.ndim))
     return result
+
+
+#: Bytes behind the last array that loads may touch: a vector with a few elements from lane to lane.
+OVERRUN = 256
 
 
 @dataclass(frozen=True)

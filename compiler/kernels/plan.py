@@ -33,10 +33,10 @@ class Plan:
     """How a nest is run. `order`: the results' axes, outermost first, the first `parallel` of them divided among threads.
 
     `lane`: the axis that runs over lanes, an axis of the results or of the reduction, or None.  `tile`: how many elements of
-    each axis of `order` are computed together (for the lane axis, lanes times vectors).  `reduced`: the reduction's loops,
-    outermost first, of which the last `unrolled` are no loops: all their terms stand one after the other. The innermost loop
-    that is left takes `stride` steps at once. Terms that stand one after the other are added to `ways` partial results in
-    turn, so that one need not wait for the other.
+    each axis of `order` are computed together (for the lane axis, lanes times vectors, which overlap if it has fewer).
+    `reduced`: the reduction's loops, outermost first, of which the last `unrolled` are no loops: all their terms stand one after
+    the other. The innermost loop that is left takes `stride` steps at once. Terms that stand one after the other are added to
+    `ways` partial results in turn, so that one need not wait for the other.
 
     `depth`: so many values of the outermost loop of the reduction are added up for all tiles of a panel before the next; between
     two such blocks the accumulators are kept in memory. 0: each tile is finished at once.  `places`: a panel is so many
@@ -88,7 +88,7 @@ class Plan:
         if self.lane not in self.order or nest.whole:
             return False
         size = self.tile[self.order.index(self.lane)]
-        return self.lane.size % size > 0 and (size > self.lane.size or not nest.idempotent)
+        return self.lane.size % size > 0 and (self.lanes > self.lane.size or not nest.idempotent)
 
     @property
     def extent(self) -> int:
@@ -120,7 +120,11 @@ class Plan:
         result: list[dict[int, int]] = [{}]
         for n in sorted(range(len(self.order)), key=lambda n: -most[self.order[n]]):
             step = self.lanes if self.order[n] == self.lane else 1
-            result = [{**s, n: at} for s in result for at in range(0, self.tile[n], step)]
+            last = self.tile[n] - step
+            if step <= self.order[n].size < self.tile[n] and not nest.whole:  # the last vector begins earlier
+                last = self.order[n].size - step
+            places = [min(at, last) for at in range(0, self.tile[n], step)]
+            result = [{**s, n: at} for s in result for at in places]
         return [tuple(s[n] for n in range(len(self.order))) for s in result]
 
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 from ..mathematics.expression import Axis, Expression
 from .accumulators import better, combined, neutral
 from .bounds import Bounds, Split, split_conditions
-from .loops import Element, Value
+from .loops import MASKED_BITS, Element, Value
 from .plan import Shift
 from .products import addends
 from .tile import Tile
 
 _BITS = {"f32": 32, "f64": 64}
-_MASKED_BITS = 512  # vectors of so many bits have masks in hardware
 
 
 class Reduction:
@@ -79,7 +78,7 @@ class Reduction:
         step = bounds.step * self._steps_at_once(axis)
         if axis == plan.lane:
             end = self._end_of_lanes(lower, upper, step)
-        if axis != plan.lane or end is None or plan.lanes * _BITS[self.tile.real] >= _MASKED_BITS:
+        if axis != plan.lane or end is None or plan.lanes * _BITS[self.tile.real] >= MASKED_BITS:
             return self._loop(split, at, carried, end, (lower, upper, step, guarded))
         length = builder.subtract(upper, lower)
         if length.is_constant:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..kernels import contraction, llvm, loops, transpose
 from ..kernels.memory import (
+    OVERRUN,
     SIZES,
     Layout,
     Lifetime,
@@ -154,7 +155,7 @@ class _Lowering:
             capacity=self.capacity,
             placements=placements,
             constants=constants,
-            bytes=end,
+            bytes=end + OVERRUN,
             kernels=self.kernels,
             routines={name: self._routine(name, roots, offsets) for name, roots in self.routines.items()},
             float_type=self.precision,

@@ -221,6 +221,21 @@ def test_every_nth_element(step, precision, bits):
     assert all("shuffle" in text and "gather" not in text for text in texts)
 
 
+@pytest.mark.parametrize("extent", [3, 5, 7, 11, 21])
+@pytest.mark.parametrize(("precision", "bits"), [("float32", 256), ("float32", 512), ("float64", 256)])
+def test_the_end_of_an_axis(extent, precision, bits):
+    """Vectors that fit no axis: the last one overlaps with the one before, or is stored in pieces. No neighbour is touched."""
+    graph = start(weight("w", 4, 6), real_input("x", 4, 2 * extent + 6))
+    c, k, y = axes("cky", 4, extent, 6)
+    for name, places in (("h", k + y), ("g", 2 * k + y)):
+        body = Load("w", (c, y)) * Load("x", (BATCH, c, places))
+        graph.add(Family(name, (BATCH, c, k), body, Reduction("sum", (y,))))
+    graph.add(Family("s", (BATCH, c, k), apply("tanh", Load("x", (BATCH, c, k + 2)))))
+    graph.outputs = ("h", "g", "s")
+    runner = compare(graph, 1, 1, precision, VectorMachine(bits, 16))
+    assert bits == 512 or not any("masked.store" in k.text for k in runner.program.kernels.values())
+
+
 @pytest.mark.parametrize("capacity", [1, 16])
 def test_tables_by_digits(capacity):
     """h[f, k] = Σ_c w[f, c] · x[plane[f div 4, c], k]: what a table is looked up with is the same for four values of f."""
