@@ -57,14 +57,14 @@ def lane_axes(nest: Nest, registers: Registers) -> Iterator[tuple[Axis | None, i
 
 
 def _lanes_of_results(nest: Nest, axis: Axis, registers: Registers) -> int:
-    """Lanes along an axis of the results: as many as it has elements, rounded up where the rest can be masked.
+    """Lanes along an axis of the results: as many as it has elements, rounded up where the rest can be masked or is known.
 
     Otherwise a power of two that fits its extent, and divides it where it must.
     """
     most = registers.lanes(nest)
     if nest.whole:
         return most
-    if registers.masks:
+    if registers.masks or axis.size < most:
         return min(most, 1 << (axis.size - 1).bit_length())
     lanes = min(most, 1 << (axis.size.bit_length() - 1))
     if not nest.idempotent:
@@ -78,7 +78,9 @@ def _vectors(nest: Nest, lane: Axis | None, lanes: int) -> list[int]:
         return [1]
     if nest.whole:  # the padding is for one vector
         return [v for v in (1, 2, 4) if -(-lane.size // lanes) % v == 0]
-    return [v for v in _VECTORS if v == 1 or _fits(nest, lane, v * lanes)]
+    across = -(-lane.size // lanes)  # vectors that overlap, if they must
+    whole = nest.idempotent and lanes <= lane.size
+    return [v for v in _VECTORS if v == 1 or _fits(nest, lane, v * lanes) or (v == across and whole)]
 
 
 def _fits(nest: Nest, axis: Axis, size: int) -> bool:

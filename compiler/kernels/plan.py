@@ -123,8 +123,8 @@ class Plan:
             last = self.tile[n] - step
             if step <= self.order[n].size < self.tile[n] and not nest.whole:  # the last vector begins earlier
                 last = self.order[n].size - step
-            places = [min(at, last) for at in range(0, self.tile[n], step)]
-            result = [{**s, n: at} for s in result for at in places]
+            along = [min(at, last) for at in range(0, self.tile[n], step)]
+            result = [{**s, n: at} for s in result for at in along]
         return [tuple(s[n] for n in range(len(self.order))) for s in result]
 
 

@@ -46,6 +46,8 @@ _LARGE = 30_000.0
 _WALKED = 4
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
+#: Nests of fewer cycles are for one thread: see division.py.
+_ALONE = 5_000.0
 #: Of so few plans lower bounds are not worth finding.
 _FEW = 3
 
@@ -98,7 +100,8 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
     if least > _LARGE:
         best, chosen, order = _walk(nest, near, (least, best, chosen), order)
     axes, tile = tuple(nest.axes[n] for n in order), tuple(best[n] for n in order)
-    plan = Plan(axes, _parallel(axes, tile), tile, chosen.reduced, chosen.lane, chosen.lanes)
+    parallel = _parallel(axes, tile) if least > _ALONE else 0
+    plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
     return Choice(_written_out(nest, plan), least, model.ideal(registers.lanes(nest)))
 
 
