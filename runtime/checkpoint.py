@@ -143,6 +143,7 @@ def write_checkpoint(path: str | Path, state: TrainingState, settings: Mapping[s
     """Write a training's state. `settings` come back as they are."""
     arrays = {f"current/{name}": value for name, value in state.current.items()}
     arrays |= {f"best/{name}": value for name, value in state.best.items()}
+    arrays |= {f"remembered/{name}": value for name, value in state.remembered.items()}
     history = state.history
     arrays |= {f"history/{name}": value for name, value in _as_arrays(history.records).items()}
     if state.done:
@@ -186,6 +187,7 @@ def read_checkpoint(path: str | Path) -> tuple[TrainingState, dict[str, Any]]:
             history,
             held["done"],
             arrays["sums"] if held["done"] else np.zeros(0),
+            part("remembered/"),
         )
         return state, dict(held["settings"])
     except (KeyError, TypeError, ValueError) as error:

@@ -49,6 +49,7 @@ class TrainingState:
     sums          of the figures over these samples
     current       the weights and states as they were then
     best, waited  those of the best epoch, and the number of epochs since then
+    remembered    by an optimizer outside of the compiled step
     """
 
     epoch: int = 0
@@ -60,6 +61,7 @@ class TrainingState:
     history: History = field(default_factory=History)
     done: int = 0
     sums: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    remembered: Snapshot = field(default_factory=dict)
 
 
 class Keeper(Protocol):
@@ -141,6 +143,8 @@ class Training:
         history.watched = self.plan.watched
         self.execution.step = state.step
         state.current = state.current or self.execution.memory.copy_of(self.execution.kept)
+        if self.outer is not None:
+            self.outer.restore(state.remembered)
         if self.plateau is not None:
             for earlier in history:
                 self.plateau.see(earlier)
@@ -262,6 +266,8 @@ class Training:
         if self.plateau is not None:
             self.execution.memory.view(RATE_SCALE)[...] = self.plateau.see(record)
         state.current = self.execution.memory.copy_of(self.execution.kept)
+        if self.outer is not None:
+            state.remembered = self.outer.saved()
         state.history.records.append(record)
         if self.steps is not None and record.step >= self.steps:
             state.history.ending = "epochs"

@@ -25,6 +25,7 @@ from ...compiler.mathematics.graph import PENALTY
 from ..errors import InputError
 from ..execution import Execution, Totals
 from .interrupt import Interrupt
+from .lbfgs import LimitedMemoryBfgs
 from .newton import Newton
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ TRIALS = 60
 
 
 class OuterOptimizer(Protocol):
-    """What `net.train(optimizer=…)` takes."""
+    """What `net.train(optimizer=…)` takes.
+
+    One that remembers something from step to step may have two more methods, so that a training which was broken off goes on
+    with it: `saved()`, which tells it as name → array, and `restore(saved)`; {} stands for nothing.
+    """
 
     def step(self, weights: dict[str, np.ndarray], objective: Objective) -> Any:
         """Change the weights, in place: `weights` maps names to live arrays. Called for every minibatch.
@@ -88,6 +93,17 @@ class Outer:
             raise InputError(f"an optimizer has a method step(weights, objective); {optimizer!r} has none")
         self.optimizer = optimizer
         self.finished = False
+
+    def saved(self) -> dict[str, np.ndarray]:
+        """What the optimizer remembers."""
+        saved = getattr(self.optimizer, "saved", None)
+        return dict(saved()) if saved is not None else {}
+
+    def restore(self, saved: Mapping[str, np.ndarray]) -> None:
+        """Let it remember this, and nothing else."""
+        restore = getattr(self.optimizer, "restore", None)
+        if restore is not None:
+            restore(saved)
 
     def run_all(
         self,
@@ -145,41 +161,6 @@ class LineSearch:
         for name, value in weights.items():
             value[...] = before[name]
         return objective.of_all_samples
-
-
-class LimitedMemoryBfgs:
-    """SciPy's L-BFGS-B, some iterations an epoch; its memory of slopes lasts for one epoch."""
-
-    def __init__(self, memory: float = 10, iterations: float = 20, tolerance: float = 1e-5):
-        for name, value in (("memory", memory), ("iterations", iterations)):
-            if value != int(value) or value < 1:
-                raise InputError(f"lbfgs needs a whole number from 1 as {name}, got {value:g}")
-        self.memory, self.iterations, self.tolerance = int(memory), int(iterations), tolerance
-        try:
-            from scipy.optimize import minimize
-        except ImportError:
-            raise InputError("the optimizer lbfgs needs SciPy: pip install 'dln[lbfgs]'") from None
-        self._minimize = minimize
-
-    def step(self, weights: dict[str, np.ndarray], objective: Objective) -> bool:
-        """True where the slope is small, or the precision allows no smaller J."""
-
-        def put(point: np.ndarray) -> None:
-            start = 0
-            for value in weights.values():
-                value[...] = point[start : start + value.size].reshape(value.shape)
-                start += value.size
-
-        def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
-            put(point)
-            loss, slope = objective()
-            return loss, np.concatenate([slope[name].ravel() for name in weights]).astype(np.float64)
-
-        start = np.concatenate([value.ravel() for value in weights.values()]).astype(np.float64)
-        options = {"maxcor": self.memory, "maxiter": self.iterations, "gtol": self.tolerance, "ftol": 0.0}
-        result = self._minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options)
-        put(result.x)
-        return bool(result.nit < self.iterations)
 
 
 BUILT_IN: dict[str, Callable[..., OuterOptimizer]] = {

@@ -147,8 +147,6 @@ def test_positive_thresholds_open_all_units() -> None:
 
 @pytest.mark.parametrize("optimizer", ["lbfgs(iterations = 100)", "newton", "heavy_ball(rate = 1e-3)"])
 def test_the_valley_of_rosenbrock(optimizer: str) -> None:
-    if optimizer.startswith("lbfgs"):
-        pytest.importorskip("scipy")
     net = trained("rosenbrock", precision="float64", optimizer=optimizer)
     assert [float(net.weights["a"][()]), float(net.weights["b"][()])] == pytest.approx([1, 1], abs=1e-3)
 

@@ -1,11 +1,10 @@
-"""Optimizers outside of the compiled step: full-batch descent, line search, L-BFGS, objects of Python."""
+"""Optimizers outside of the compiled step: full-batch descent, line search, objects of Python."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import signal
-import sys
 from typing import Any
 
 import dln
@@ -295,73 +294,6 @@ def test_line_search_ends_at_a_minimum() -> None:
     assert (history.ending, len(history)) == ("converged", 2)
 
 
-# ------------------------------------------------------------------------------------------------------ L-BFGS
-
-LINEAR = """
-input x[4]
-input t
-weight w[4] = 0
-weight b = 0
-layer y = b + sum[i] w[i] * x[i]
-loss average[batch] (y - t)^2 / 2
-train {{
-  optimizer lbfgs(tolerance = 1e-9)
-  penalty l2({strength}) w
-  epochs 20
-}}
-"""
-
-
-def test_lbfgs_reaches_the_direct_solution() -> None:
-    """Ridge regression: (XᵀX / n + λ I)⁻¹ Xᵀ t / n with centred columns, and the bias from the means."""
-    generator = np.random.default_rng(1)
-    x = generator.standard_normal((50, 4)) @ np.diag([1, 3, 0.2, 1]) + 1
-    t = x @ [1, -2, 3, 0.5] + 0.7 + generator.standard_normal(50)
-    for strength in (0.0, 0.3):
-        net = dln.compile(LINEAR.format(strength=strength), precision="float64", threads=1)
-        history = net.train({"x": x, "t": t})
-        centred = x - x.mean(0)
-        w = np.linalg.solve(centred.T @ centred / 50 + strength * np.eye(4), centred.T @ (t - t.mean()) / 50)
-        assert net.weights["w"] == pytest.approx(w, rel=1e-6)
-        assert net.weights["b"] == pytest.approx(t.mean() - x.mean(0) @ w, rel=1e-6)
-        assert history.ending == "converged"
-
-
-def test_lbfgs_is_scipys() -> None:
-    from scipy.optimize import minimize
-
-    arrays, shapes = data(), {n: w.shape for n, w in first_weights().items()}
-
-    def unpack(point: np.ndarray) -> Arrays:
-        ends = np.cumsum([int(np.prod(s)) for s in shapes.values()])
-        parts = np.split(point, ends[:-1])
-        return {n: p.reshape(s) for (n, s), p in zip(shapes.items(), parts, strict=True)}
-
-    def value(point: np.ndarray) -> Any:
-        loss, g = loss_and_gradient(unpack(point), arrays["x"], arrays["t"])
-        return loss, np.concatenate([g[n].ravel() for n in shapes])
-
-    start = np.concatenate([w.ravel() for w in first_weights().values()])
-    options = {"maxcor": 5, "maxiter": 12, "gtol": 1e-5, "ftol": 0.0}
-    expected = minimize(value, start, jac=True, method="L-BFGS-B", options=options).x
-    net = whole("optimizer lbfgs(memory = 5, iterations = 12)")
-    net.train(data(), epochs=1)
-    assert_close(held(net), unpack(expected), 1e-6)
-
-
-def test_lbfgs_in_single_precision_is_better_than_descent() -> None:
-    text = f"{NETWORK} train {{\n optimizer lbfgs\n epochs 10\n }}"
-    net = with_first_weights(dln.compile(text, threads=1))
-    loss = net.train(data()) and net.evaluate(data())["loss"]
-    x, t = data().values()
-    assert loss < 0.5 * loss_and_gradient(descent(200), x, t)[0]
-
-
-def test_lbfgs_needs_all_samples() -> None:
-    with pytest.raises(DiagnosticError, match=r"E706.*over all samples[\s\S]*write batch all"):
-        whole("optimizer lbfgs\n batch 8")
-
-
 @pytest.mark.parametrize("call", ["lbfgs(memory = 0)", "lbfgs(iterations = 2.5)", "line_search(shrink = 1)"])
 def test_wrong_arguments(call: str) -> None:
     with pytest.raises(InputError, match=r"lbfgs needs|line_search needs"):
@@ -371,9 +303,3 @@ def test_wrong_arguments(call: str) -> None:
 def test_arguments_are_numbers() -> None:
     with pytest.raises(DiagnosticError, match=r"E308.*known before the training"):
         whole("optimizer line_search(rate = 1 / step)").train(data())
-
-
-def test_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(InputError, match=r"needs SciPy: pip install 'dln\[lbfgs\]'"):
-        whole("optimizer lbfgs").train(data())
