@@ -164,14 +164,18 @@ def compile_network(
         "" if options or verified else program_key(network, capacity, precision, optimizer, gradient, target)
     )
     seconds: dict[str, float] = {}
+    ahead = None
     if (found := find_program(key)) is not None:
         graph, program = found
     else:
+        from .machine.ahead import Ahead
+
+        ahead = Ahead(target)
         graph, program, seconds = lower_network(
             network, capacity=capacity, precision=precision, optimizer=optimizer, gradient=gradient,
-            target=target, verified=verified, **options,
+            target=target, verified=verified, ready=ahead.take, **options,
         )  # fmt: skip
         keep_program(key, graph, program)
-    code = compile_program(program, target, key=key)
+    code = compile_program(program, target, key=key, ahead=ahead)
     total = time.perf_counter() - start
     return Compiled(network, graph, program, code, capacity, precision, total, seconds)

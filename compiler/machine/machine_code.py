@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..kernels.division import calls_of, is_divided
 from ..kernels.program import Program
@@ -30,6 +30,9 @@ from .job import ROW_PADDING, Job
 from .native import Library, compile_text, compile_texts, host_target, load_code
 from .target import Target
 from .team import Team
+
+if TYPE_CHECKING:
+    from .ahead import Ahead
 
 #: Gives the object files of a library.
 _Objects = Callable[[], Sequence[bytes]]
@@ -97,6 +100,7 @@ class Code:
     """The machine code of a program's routines on this machine.
 
     key       what tells this program from all others, if its images are to be kept on disk
+    ahead     what was compiled while the program was made
     seconds   routine → time that it took to compile and load
     """
 
@@ -106,6 +110,7 @@ class Code:
     seconds: dict[str, float] = field(default_factory=dict)
     _loaded: dict[str, _Loaded] = field(default_factory=dict)
     key: str = ""
+    ahead: Ahead | None = None
     _objects: dict[str, bytes] = field(default_factory=dict)  # of kernels, by symbol
     _libraries: list[Library | LoadedImage] = field(default_factory=list)
     _lock: Any = field(default_factory=threading.Lock)
@@ -135,6 +140,9 @@ class Code:
         program, target = self.program, self.target
         names = {call.kernel: None for call in calls_of(program.routines[routine])}
         kernels = {kernel_symbol(k): k for k in (program.kernels[name] for name in names)}
+        if self.ahead is not None:
+            self._objects |= self.ahead.finished(kernels)
+            self.ahead = None
         fresh = [symbol for symbol in kernels if symbol not in self._objects]
         texts = [kernel_text(kernels[symbol], target) for symbol in fresh]
         texts.append(entry_text(program, routine, target, self.profile))
@@ -175,7 +183,12 @@ def _system_functions() -> tuple[int | None, int | None]:
 
 
 def compile_program(
-    program: Program, target: Target | None = None, *, profile: bool = False, key: str = ""
+    program: Program,
+    target: Target | None = None,
+    *,
+    profile: bool = False,
+    key: str = "",
+    ahead: Ahead | None = None,
 ) -> Code:
     """Code for this machine. `target` may leave out features that the machine has, or ask for narrower vectors."""
-    return Code(program, target or host_target(), profile, key="" if profile else key)
+    return Code(program, target or host_target(), profile, key="" if profile else key, ahead=ahead)

@@ -31,6 +31,7 @@ __all__ = [
     "NativeError",
     "Target",
     "assembly",
+    "available_cores",
     "compile_text",
     "compile_texts",
     "host_target",
@@ -118,7 +119,7 @@ def compile_texts(texts: Sequence[str], target: Target) -> list[bytes]:
     found = [load_entry((*rest, text)) for text in texts]
     missing = [k for k, code in enumerate(found) if code is None]
     missing.sort(key=lambda k: -len(texts[k]))  # the longest first, so that none is begun last
-    workers = min(len(missing), _cores())
+    workers = min(len(missing), available_cores())
     if workers > 1:
         from concurrent.futures import ThreadPoolExecutor
 
@@ -137,7 +138,8 @@ def compile_text(text: str, target: Target) -> bytes:
     return compile_texts([text], target)[0]
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -82,14 +82,16 @@ def lower(
     precision: Real = "float32",
     target: Target,
     routines: Mapping[str, Iterable[str]] | None = None,
+    ready: Callable[[Kernel], None] | None = None,
 ) -> Program:
-    """The program of a graph. `routines` gives the families that each routine is for (default: `standard_routines`).
+    """The program of a graph. `routines` gives the families that each routine is for (default: `standard_routines`), and `ready`
+    is told of every kernel as soon as it is made.
 
     `capacity` is the most samples that a minibatch holds; the program's own may be larger, to fill vectors. A routine that
     has updates among its roots stores them and advances the clock; losses and metrics among them are its results.
     """
     wanted = {n: tuple(r) for n, r in (routines or standard_routines(graph)).items()}
-    return _Lowering(graph, capacity, precision, target, wanted).program()
+    return _Lowering(graph, capacity, precision, target, wanted, ready).program()
 
 
 class _Lowering:
@@ -102,7 +104,9 @@ class _Lowering:
         precision: Real,
         target: Target,
         routines: dict[str, tuple[str, ...]],
+        ready: Callable[[Kernel], None] | None = None,
     ) -> None:
+        self.ready = ready
         size = 64 if precision == "float64" else 32
         self.registers = Registers(target.vector_bits, target.registers)
         lanes = max(1, target.vector_bits // size)
@@ -284,6 +288,8 @@ class _Lowering:
             if __debug__:
                 loops.verify(function)
             self.kernels[name] = llvm.kernel(function)
+            if self.ready is not None:
+                self.ready(self.kernels[name])
             found = self.known[nest] = (name, extent)
         return found
 

@@ -74,7 +74,7 @@ def test_modules_are_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> N
     library = load_code(images, [f"number{k}" for k in range(40)])
     for k in range(40):
         assert ctypes.CFUNCTYPE(ctypes.c_int32)(library.addresses[f"number{k}"])() == k
-    monkeypatch.setattr(native, "_cores", lambda: 1)
+    monkeypatch.setattr(native, "available_cores", lambda: 1)
     assert compile_texts(texts, host_target()) == images
     with pytest.raises(NativeError, match="expected"):
         compile_texts([*texts, "nonsense"], host_target())
