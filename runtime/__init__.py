@@ -6,7 +6,8 @@ Read in this order:
     program, loading                      `Network`: what `dln.load` returns; everything below serves it
     arrays, errors, codes                 what comes from Python, checked
     memory, initialize, given_weights     one block of memory, live views, first values
-    execution, executions                 native calls over samples; further compilations for other minibatches
+    execution, gathered_execution         native calls over samples; minibatches that are computed part by part
+    executions                            further compilations, for other minibatches
     step_execution, generation            recurrent networks carried on from step to step; text, token by token
     batch_coupling                        which figures may be put together from several minibatches
     data/                                 the data section

@@ -21,6 +21,7 @@ from ..compiler.pipeline import Precision, compile_network
 from ..compiler.syntax import Call
 from .batch_coupling import Coupling, coupling_of
 from .execution import Execution
+from .gathered_execution import PART, GatheredExecution, gathered_execution, is_gathered
 from .initialize import initial_values
 from .training.settings import TrainingPlan
 
@@ -51,10 +52,13 @@ class Executions:
         self.given = given or {}
         self.threads, self.gradient = threads, gradient
         self._made: dict[tuple[int, Call | None], Execution] = {}
+        self._gathering: dict[Call, GatheredExecution] = {}
         self._couplings: dict[bool, dict[str, Coupling]] = {}
         # Where a minibatch is all samples, only the data tells for how many to compile.
-        self.trainable = trainable and plan.batch is not None
-        self.main = self.make(capacity or plan.capacity, plan.optimizer if self.trainable else None)
+        gathered = is_gathered(elaborated.graph, plan.capacity)
+        self.trainable = trainable and plan.batch is not None and not gathered
+        capacity = capacity or (PART if gathered else plan.capacity)
+        self.main = self.make(capacity, plan.optimizer if self.trainable else None)
         self.initialize(self.main, plan.seed)
 
     def make(self, capacity: int, optimizer: Call | None) -> Execution:
@@ -75,6 +79,7 @@ class Executions:
     def compile_seconds(self) -> float:
         """Seconds spent in the compiler so far. Machine code is made when a routine is first run."""
         made = [execution.compiled for execution in self._made.values()]
+        made += [e.compiled for two in self._gathering.values() for e in (two.part, two.whole)]
         return sum(c.seconds + sum(c.code.seconds.values()) for c in made)
 
     # ---------------------------------------------------------------------------------- weights and states
@@ -109,13 +114,27 @@ class Executions:
         """An execution to train with, its optimizer as at the start; the main one has the weights afterwards."""
         same = self.trainable and plan.optimizer == self.plan.optimizer
         fits = same and plan.capacity <= self.main.program.capacity
-        execution = self.main if fits else self.make(plan.capacity, plan.optimizer)
+        if fits:
+            execution = self.main
+        elif is_gathered(self.elaborated.graph, plan.capacity):
+            execution = self._gathered(plan.optimizer)
+        else:
+            execution = self.make(plan.capacity, plan.optimizer)
         self._bring(self.main, execution)
         self.initialize(execution, plan.seed, only_optimizer=True)
         try:
             yield execution
         finally:
             self._bring(execution, self.main)
+
+    def _gathered(self, optimizer: Call) -> Execution:
+        """One whose minibatches may have any size; kept for the next time."""
+        if (found := self._gathering.get(optimizer)) is None:
+            found = gathered_execution(
+                self.elaborated, optimizer, precision=self.precision, threads=self.threads
+            )
+            self._gathering[optimizer] = found
+        return found
 
     def couplings(self, training: bool) -> dict[str, Coupling]:
         """How each family depends on its minibatch."""

@@ -81,6 +81,7 @@ def _program(network: Network) -> Program | None:
     """The network lowered for minibatches of the file's size; None where that cannot be done."""
     from ...compiler.pipeline import compile_network
     from ...compiler.source import DiagnosticError
+    from ..gathered_execution import PART, is_gathered
     from ..training.settings import read_plan
 
     try:
@@ -89,8 +90,9 @@ def _program(network: Network) -> Program | None:
         return None
     trains = network.train is not None and network.graph.loss is not None
     optimizer = plan.optimizer if trains else None
+    capacity = PART if is_gathered(network.graph, plan.capacity) else plan.capacity
     try:
-        return compile_network(network, capacity=plan.capacity, optimizer=optimizer, gradient=trains).program
+        return compile_network(network, capacity=capacity, optimizer=optimizer, gradient=trains).program
     except (NotImplementedError, MemoryError):
         return None
 

@@ -10,7 +10,8 @@ Every step gives the same bits as before, so the first one after which something
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,12 +57,18 @@ class BrokenEpoch:
             self.arrays, start, stop, self.order, self.batch, self.epoch - 1, step, seed, training=True
         )
 
+    @property
+    def largest(self) -> int:
+        """Samples that are computed together at most."""
+        return min(self.batch, self.execution.program.capacity)
+
+    @cached_property
     def inside(self) -> Inside:
         """The network compiled so that every value can be looked at."""
         compiled = self.execution.compiled
         return Inside(
             compiled.network,
-            self.batch,
+            self.largest,
             precision=compiled.precision,
             threads=self.execution.threads,
             optimizer=self.plan.optimizer,
@@ -74,7 +81,7 @@ def where_it_arose(broken: BrokenEpoch) -> Diagnostic | None:
     if bad is None:
         return None
     start, before, step = bad
-    return first_nonfinite(broken.inside(), before, broken.minibatch(start, step))
+    return _first_in_parts(broken, before, broken.minibatch(start, step))
 
 
 def where_objective_broke(broken: BrokenEpoch) -> Diagnostic | None:
@@ -84,9 +91,20 @@ def where_objective_broke(broken: BrokenEpoch) -> Diagnostic | None:
     weights = execution.memory.copy_of(execution.kept)
     if not all(np.isfinite(weights[name]).all() for name in weights):
         weights = state.current
-    inside = broken.inside()
     for start in range(0, broken.count, broken.batch):
-        if (found := first_nonfinite(inside, weights, broken.minibatch(start, state.step))) is not None:
+        if (found := _first_in_parts(broken, weights, broken.minibatch(start, state.step))) is not None:
+            return found
+    return None
+
+
+def _first_in_parts(
+    broken: BrokenEpoch, weights: Mapping[str, np.ndarray], at: Minibatch
+) -> Diagnostic | None:
+    """Of a minibatch that is larger than what was compiled: part after part."""
+    size = broken.largest
+    for start in range(at.start, at.stop, size):
+        part = replace(at, start=start, stop=min(at.stop, start + size), batch=size)
+        if (found := first_nonfinite(broken.inside, weights, part)) is not None:
             return found
     return None
 

@@ -176,11 +176,15 @@ def outer_optimizer(network: Network, call: Call, given: OuterOptimizer | None) 
         return Outer(given)
     if not network.leaves_weights(call):
         return None
-    from ...compiler.elaborate import optimizer_numbers
-
     if call.function not in BUILT_IN:
         raise InputError(f"the optimizer '{call.function}' is an object: net.train(optimizer=…)")
-    return Outer(BUILT_IN[call.function](**optimizer_numbers(network, call)))
+
+    def find() -> dict[str, float]:
+        from ...compiler.elaborate import optimizer_numbers
+
+        return optimizer_numbers(network, call)
+
+    return Outer(BUILT_IN[call.function](**network.known(f"numbers: {call!r}", find)))
 
 
 __all__ = ["LimitedMemoryBfgs", "LineSearch", "Objective", "OuterOptimizer", "outer_optimizer"]
