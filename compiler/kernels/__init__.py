@@ -3,7 +3,7 @@
 In: families that were chosen to share a nest of loops.  Out: `Loops`, then the text of a function.
 
     program     program → memory → guards
-    nests       nest → canonical, flattening → nest_builder → bounds → plan, products
+    nests       nest → canonical, flattening → nest_builder → likeness, bounds → plan, products
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
     kernels     accumulators, waiting, tile → reduction → contraction → transpose
     plans       trips, processor → footprints, traffic → cost → lower_bound, candidates → panels → tiling

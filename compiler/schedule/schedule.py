@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from ..kernels import contraction, llvm, loops, transpose
+from ..kernels.likeness import likeness
 from ..kernels.memory import (
     OVERRUN,
     SIZES,
@@ -131,6 +132,7 @@ class _Lowering:
         self.known: dict[Nest, tuple[str, int]] = {}
         self.plans: dict[Nest, Choice] = {}
         self.built: dict[tuple[tuple[int, bool], ...], tuple[Nest, tuple[str, ...], tuple[Member, ...]]] = {}
+        self.alike: dict[Hashable, tuple[Nest, tuple[str, ...], tuple[str, ...]]] = {}
         self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh)
         self.partial_sums = PartialSums(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
         self.columns = Columns(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
@@ -214,12 +216,24 @@ class _Lowering:
     def _build(self, members: Sequence[Member]) -> tuple[Nest, tuple[str, ...]]:
         key = tuple((id(m.family), m.stored) for m in members)
         if key not in self.built:
+            # The members keep their identities while they are kept.
+            self.built[key] = (*self._nest(members), tuple(members))
+        return self.built[key][:2]
+
+    def _nest(self, members: Sequence[Member]) -> tuple[Nest, tuple[str, ...]]:
+        """The nest of members, built once for all that are alike, and the names of its buffers."""
+        like, memories = likeness(members, self.graph, self.layouts, self.storage)
+        found = self.alike.get(like)
+        if found is None:
             precise: Real = self.precision if members[0].family.axes else "float64"
-            nest = build(
+            nest, names = build(
                 members, self.graph, self.layouts, capacity=self.capacity, real=precise, storage=self.storage
             )
-            self.built[key] = (*nest, tuple(members))  # the members keep their identities while they are kept
-        return self.built[key][:2]
+            self.alike[like] = nest, names, memories
+            return nest, names
+        nest, names, others = found
+        own = dict(zip(others, memories, strict=True))
+        return nest, tuple(own.get(name, name) for name in names)
 
     def _weigh(self, members: Sequence[Member], through: str | None = None) -> Choice:
         nest, buffers = self._build(members)
