@@ -27,7 +27,10 @@ layer d[8] = tanh(dense(flatten(c)))
 layer e[8] = tanh(dense(d))
 layer f[8] = tanh(dense(e)) + d
 loss squared_error(f, t)
-train { optimizer adam(rate = 0.001)  batch 8 }
+train {
+  optimizer adam(rate = 0.001)
+  batch 8
+}
 """
 
 
