@@ -151,7 +151,7 @@ class LaneCost:
         self.conditional = model.trips.conditional
         self._averages: dict[int, tuple[list[float], list[tuple[int, Work]]]] = {}
         self._bodies: dict[tuple[int, int], tuple[Body, int]] = {}
-        self._tiled: dict[tuple[int, ...], _Tiled] = {}
+        self._tiled: dict[tuple[int, ...], Tiled] = {}
         behind_bit = self.lane_bit if self.in_results else 0
         self.stored = sum(
             1.5 * lanes if behind_bit and form.coefficients.get(lane, 0) != 1 else 1.0  # type: ignore[arg-type,misc]
@@ -193,9 +193,7 @@ class LaneCost:
         `order`: the numbers of these axes, outermost loop first.  `walked`: by what the loops in this order really touch
         (footprints.py), which tells orders apart.
         """
-        tiled = self._tiled.get(tuple(tile))
-        if tiled is None:
-            tiled = self._tiled[tuple(tile)] = self._issue(tile)
+        tiled = self.tiled(tile)
         model, total = self.model, tiled.adding
         if model.nest.kind:
             computing = tiled.walking if walked else tiled.computing
@@ -206,19 +204,26 @@ class LaneCost:
             if self.traffic.is_small:
                 near, far = 0.0, 0.0
             elif walked:
-                if tiled.walks is None:
-                    tiled.walks = self._walks(tile, tiled.runs)
                 room = limit / tiled.blocks - tiled.adding - tiled.behind
-                found = tiled.walks.brought(order, lambda near: _in_time(computing, near, 0.0, 0.0) > room)
+                found = self.walks(tile).brought(
+                    order, lambda near: in_time(computing, near, 0.0, 0.0) > room
+                )
                 if found is None:
                     return math.inf
                 near, far = found
             else:
                 near, far = self.traffic.cycles(tiled.counts, tiled.runs, tile, order)
-            total += _in_time(computing, near, far, waits)
+            total += in_time(computing, near, far, waits)
         return tiled.blocks * (total + tiled.behind)
 
-    def _issue(self, tile: Sequence[int]) -> _Tiled:
+    def tiled(self, tile: Sequence[int]) -> Tiled:
+        """What the cycles of a tile are made of."""
+        found = self._tiled.get(tuple(tile))
+        if found is None:
+            found = self._tiled[tuple(tile)] = self._issue(tile)
+        return found
+
+    def _issue(self, tile: Sequence[int]) -> Tiled:
         """What is the same for all orders of the loops over tiles."""
         model, nest, lanes = self.model, self.model.nest, self.lanes
         counts = []
@@ -232,7 +237,7 @@ class LaneCost:
         loads = _total(self.behind_loads, counts) + together * self.stored
         behind = model.processor.issued(loads, _total(model.behind.operations, counts)) + 4
         if not nest.kind:
-            return _Tiled(blocks, counts, behind)
+            return Tiled(blocks, counts, behind)
         varying = sum(bit for bit, _ in counts) | (self.lane_bit if self.in_results else 0)
         runs, masks = self.average(varying)
         inside, kept = self._body(varying, together)
@@ -248,15 +253,24 @@ class LaneCost:
             LATENCY * model.products / inside.ways,
         )
         entries = math.prod(runs[: max(len(runs) - 1 - inside.unrolled, 0)])
-        return _Tiled(
+        return Tiled(
             blocks,
             counts,
             behind,
             adding=together * 5 if self.lane is not None and not self.in_results else 0.0,
             runs=runs,
+            together=together,
+            unrolled=inside.unrolled,
             computing=math.prod(runs) * step + math.prod(runs[:-1]) * 5,
             walking=math.prod(runs) * step + entries * ENTRY,
         )
+
+    def walks(self, tile: Sequence[int]) -> Walks:
+        """What the loops of a tile touch."""
+        tiled = self.tiled(tile)
+        if tiled.walks is None:
+            tiled.walks = self._walks(tile, tiled.runs)
+        return tiled.walks
 
     def _walks(self, tile: Sequence[int], runs: Sequence[float]) -> Walks:
         """What the loops touch, from the innermost outwards: those of the reduction, and around them those over tiles."""
@@ -304,13 +318,15 @@ class LaneCost:
 
 
 @dataclass
-class _Tiled:
+class Tiled:
     """What the cycles of a tile are made of.
 
     blocks     how many tiles there are
     counts     (bit of an axis, places along it) where there are several
     behind     cycles behind the reduction, and `adding` those in which lanes are added up
     runs       trips of the reduction's loops
+    together   vectors of results
+    unrolled   loops of the reduction that are written out
     computing  cycles of the reduction if all data are near, and `walking` as they are counted with footprints
     walks      what the loops touch, once somebody has asked
     """
@@ -320,12 +336,14 @@ class _Tiled:
     behind: float
     adding: float = 0.0
     runs: Sequence[float] = ()
+    together: int = 1
+    unrolled: int = 0
     computing: float = 0.0
     walking: float = 0.0
     walks: Walks | None = None
 
 
-def _in_time(computing: float, near: float, far: float, waits: float) -> float:
+def in_time(computing: float, near: float, far: float, waits: float) -> float:
     """Cycles in which a tile is computed while its data come: what does not overlap is added."""
     waiting = NEAR_WAITING * near + waits * far
     return max(computing, near + far) + min(computing, waiting)

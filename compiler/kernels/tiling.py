@@ -33,6 +33,7 @@ from .candidates import (
 from .cost import CostModel, LaneCost
 from .lower_bound import least_cycles
 from .nest import Nest, accesses, buffer_of
+from .panels import in_panels
 from .plan import Plan, body
 
 #: Lane axes of which all tiles are tried: those that are best with a small tile.
@@ -44,6 +45,8 @@ _NEAR = 1.1
 #: order of their loops.
 _LARGE = 30_000.0
 _WALKED = 4
+#: A sum is done in blocks if that takes less than so much of the time.
+_WORTH_BLOCKS = 0.93
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
 #: Nests of fewer cycles are for one thread: see division.py.
@@ -97,12 +100,23 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
                 cycles = cost.cycles(tile, other, limit=least)
                 if cycles < least * 0.99:
                     least, best, chosen, order = cycles, tile, cost, other
+    panelled = None
     if least > _LARGE:
-        best, chosen, order = _walk(nest, near, (least, best, chosen), order)
+        fewest, best, chosen, order = _walk(nest, near, (least, best, chosen), order)
+        if nest.kind and nest.kind != "scatter":
+            panelled = in_panels(
+                nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], fewest * _WORTH_BLOCKS
+            )
+    if panelled is not None:
+        _, best, chosen, order, _, _ = panelled
+        least = min(least, panelled.cycles)
     axes, tile = tuple(nest.axes[n] for n in order), tuple(best[n] for n in order)
     parallel = _parallel(axes, tile) if least > _ALONE else 0
     plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
-    return Choice(_written_out(nest, plan), least, model.ideal(registers.lanes(nest)))
+    plan = _written_out(nest, plan)
+    if panelled is not None:
+        plan = dataclasses.replace(plan, depth=panelled.depth, places=max(panelled.tiles // plan.inner, 1))
+    return Choice(plan, least, model.ideal(registers.lanes(nest)))
 
 
 def _cheapest(
@@ -143,8 +157,8 @@ def _walk(
     near: Sequence[tuple[float, Tile, LaneCost]],
     least: tuple[float, Tile, LaneCost],
     order: Sequence[int],
-) -> tuple[Tile, LaneCost, Sequence[int]]:
-    """Of some of the best tiles, the one whose loops touch least in the best order: the tile, its cost, and the order."""
+) -> tuple[float, Tile, LaneCost, Sequence[int]]:
+    """Of some of the best tiles, the one whose loops touch least in the best order: cycles, the tile, its cost, and the order."""
     _, best, chosen = least
     fewest = chosen.cycles(best, order, walked=True)
     limit = least[0] * _NEAR
@@ -154,7 +168,7 @@ def _walk(
                 cycles = way.cycles(tile, other, limit=fewest, walked=True)
                 if cycles < fewest * 0.99:
                     fewest, best, chosen, order = cycles, tile, way, other
-    return best, chosen, order
+    return fewest, best, chosen, order
 
 
 def _reduction_orders(nest: Nest, cost: LaneCost) -> Iterator[LaneCost]:

@@ -1,0 +1,116 @@
+"""Panels: plans that do a long sum in blocks, so that what all tiles of a panel read stays in a near cache.
+
+In: the costs of a nest along some lane axes.  Out: `Panelled`, the best such plan, if it is better than a plan without blocks.
+
+    ∂w[i, j] = Σ_{batch: 12} Σ_{t: 64} x[batch, t, i] · ∂y[batch, t, j]
+    →   for every sample: for all tiles of a panel: 3 × 32 results, which wait in memory for the next sample (Plan.depth = 1)
+
+The 64 rows of ∂y that a block reads fit into the first-level cache, those of all samples do not. This is the blocking of the
+summed index in K. Goto and R. van de Geijn, Anatomy of high-performance matrix multiplication (2008), without their copies.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .candidates import Registers, Tile, all_tile_orders, tiles
+from .cost import LaneCost, in_time
+from .footprints import ENTRY, FAR_BANDWIDTH, FAR_WAITING, NEAR_BANDWIDTH
+from .lower_bound import least_cycles
+from .nest import Nest
+
+#: Bytes in which the accumulators of a panel wait, at most.
+_MEMORY = 65_536
+#: Cycles to load an accumulator and to store it again.
+_KEEPING = 2.5
+#: Terms of a block: at least and at most so many.
+_SHORTEST, _LONGEST = 48, 512
+#: Of so many tiles, those that would be best if all data were near, blocks are tried; and so many sizes of blocks.
+_TILES = 5
+_DEPTHS = 3
+
+
+class Panelled(NamedTuple):
+    """A plan in blocks: its cycles, its tile and the cost that it belongs to, the order of its loops, `Plan.depth`, and the tiles
+    of a panel."""
+
+    cycles: float
+    tile: Tile
+    cost: LaneCost
+    order: Sequence[int]
+    depth: int
+    tiles: int
+
+
+def in_panels(nest: Nest, registers: Registers, costs: Sequence[LaneCost], limit: float) -> Panelled | None:
+    """The best plan in blocks of less than `limit` cycles."""
+    best: Panelled | None = None
+    for _, _, tile, cost in _tiles(nest, registers, costs, limit):
+        for depth in _depths(cost, tile):
+            count = max(_MEMORY // (math.prod(tile) * registers.bits // 8 // cost.lanes), 1)
+            for order in all_tile_orders(nest, tile):
+                cycles = _cycles(cost, tile, order, depth, count)
+                if cycles < limit * 0.99:
+                    best, limit = Panelled(cycles, tile, cost, order, depth, count), cycles
+    return best
+
+
+def _tiles(
+    nest: Nest, registers: Registers, costs: Sequence[LaneCost], limit: float
+) -> list[tuple[float, int, Tile, LaneCost]]:
+    """The tiles that would be best if all data were near, with a lower bound of their cycles."""
+    found: list[tuple[float, int, Tile, LaneCost]] = []
+    number = itertools.count()
+    for cost in costs:
+        if cost.in_results and len(cost.reduced) > 0:
+            candidates = list(tiles(nest, cost.lane, cost.lanes, registers, pairs=True))
+            bounds = least_cycles(cost, candidates).tolist()
+            found += [
+                (bound, next(number), tile, cost)
+                for bound, tile in zip(bounds, candidates, strict=True)
+                if bound < limit
+            ]
+    return heapq.nsmallest(_TILES, found)
+
+
+def _depths(cost: LaneCost, tile: Tile) -> Iterator[int]:
+    """Numbers of values of the outermost loop that make a block."""
+    tiled = cost.tiled(tile)
+    if tiled.unrolled >= len(cost.reduced):
+        return
+    runs, size = tiled.runs, cost.reduced[0].size
+    inner = math.prod(runs[1:])
+    wanted = sorted(n for n in range(1, size) if size % n == 0 and _SHORTEST <= n * inner <= _LONGEST)
+    yield from wanted[-_DEPTHS:]
+
+
+def _cycles(cost: LaneCost, tile: Tile, order: Sequence[int], depth: int, count: int) -> float:
+    """Cycles of a plan whose blocks are `depth` values of the outermost loop, in panels of `count` tiles."""
+    tiled, footprints = cost.tiled(tile), cost.model.footprints
+    walks = cost.walks(tile)
+    *inner, (axis, turns, values) = walks.inner
+    within = min(float(depth), turns)
+    loops = [*inner, (axis, within, within)]
+    left = float(count)
+    for n in reversed(order):
+        number, blocks, size = walks.outer[n]
+        now = min(blocks, left)
+        if left > 0 and now > 1:
+            loops.append((number, now, size * now / blocks))
+        if blocks > left > 0:  # the panel ends within this loop
+            loops += [(axis, turns / within, values), (number, blocks / now, size)]
+            left = 0.0
+        elif left == 0:
+            loops.append((number, blocks, size))
+        else:
+            left /= blocks
+    if left > 0:
+        loops.append((axis, turns / within, values))
+    near, far = footprints.brought(walks.covered, loops)
+    near, far = near / NEAR_BANDWIDTH / walks.tiles, far / FAR_BANDWIDTH / walks.tiles
+    computing = tiled.walking + math.ceil(turns / within) * (tiled.together * _KEEPING + ENTRY)
+    return tiled.blocks * (in_time(computing, near, far, FAR_WAITING) + tiled.behind)
