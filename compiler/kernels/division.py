@@ -22,8 +22,12 @@ WORTH_DIVIDING = 2000
 
 def is_divided(call: Call) -> bool:
     """Whether the threads share a call, or the first one makes it alone."""
-    time = call.multiply_adds / MULTIPLY_ADDS_PER_NANOSECOND + call.bytes / BYTES_PER_NANOSECOND
-    return call.extent > 1 and time >= WORTH_DIVIDING
+    return call.extent > 1 and is_worth_dividing(call.multiply_adds, call.bytes)
+
+
+def is_worth_dividing(multiply_adds: int, size: int) -> bool:
+    """Whether so many multiply-adds on so many bytes are enough work for several threads."""
+    return multiply_adds / MULTIPLY_ADDS_PER_NANOSECOND + size / BYTES_PER_NANOSECOND >= WORTH_DIVIDING
 
 
 def calls_of(routine: Routine) -> Iterator[Call]:

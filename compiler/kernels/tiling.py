@@ -31,7 +31,9 @@ from .candidates import (
     tiles,
 )
 from .cost import CostModel, LaneCost
+from .division import is_worth_dividing
 from .lower_bound import least_cycles
+from .memory import SIZES
 from .nest import Nest, accesses, buffer_of
 from .panels import in_panels
 from .plan import Plan, body
@@ -49,8 +51,8 @@ _WALKED = 4
 _WORTH_BLOCKS = 0.93
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
-#: Nests of fewer cycles are for one thread: see division.py.
-_ALONE = 5_000.0
+#: Nests of fewer cycles are for one thread, whatever is said of their index points (division.py).
+_ALONE = 6_600.0
 #: Of so few plans lower bounds are not worth finding.
 _FEW = 3
 
@@ -111,7 +113,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
         _, best, chosen, order, _, _ = panelled
         least = min(least, panelled.cycles)
     axes, tile = tuple(nest.axes[n] for n in order), tuple(best[n] for n in order)
-    parallel = _parallel(axes, tile) if least > _ALONE else 0
+    parallel = _parallel(axes, tile) if least > _ALONE and _may_be_divided(nest) else 0
     plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
     plan = _written_out(nest, plan)
     if panelled is not None:
@@ -190,6 +192,12 @@ def _written_out(nest: Nest, plan: Plan) -> Plan:
     varying = [a for a, n in zip(plan.order, plan.tile, strict=True) if n > 1]
     inside = body(nest, plan.reduced, plan.lane, plan.lanes, places, varying)
     return dataclasses.replace(plan, unrolled=inside.unrolled, stride=inside.stride, ways=inside.ways)
+
+
+def _may_be_divided(nest: Nest) -> bool:
+    """Whether threads may share the nest: a call of it never has more index points and bytes than these."""
+    size = sum(b.elements * SIZES[b.data_type] for b in nest.buffers)
+    return is_worth_dividing(math.prod(a.size for a in nest.axes + nest.reduced), 2 * size)
 
 
 def _parallel(order: tuple[Axis, ...], tile: Sequence[int], enough: int = 64) -> int:
