@@ -240,6 +240,7 @@ def _same(left: Expression, right: Expression) -> bool:
 
 TRUE = Constant(True, "boolean")
 FALSE = Constant(False, "boolean")
+_ONES = (Constant(1, "integer"), Constant(1.0, "real"))
 
 
 def real(value: float) -> Constant:
@@ -284,10 +285,6 @@ def apply(function: str, *operands: Operand) -> Expression:
     return _fold(function, arguments, kind)
 
 
-#: Functions of which something can be folded though not all arguments are constants.
-_FOLDED = frozenset({"+", "-", "*", "/", "^", "neg", "not", "and", "or", "select", "div", "mod"})
-
-
 @lru_cache(maxsize=1 << 14)
 def _node(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
     """The same node for the same arguments, as long as it is remembered: trees that are one object compare at once."""
@@ -300,66 +297,62 @@ def forget_nodes() -> None:
 
 
 def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
-    if function != "select" and all(isinstance(a, Constant) for a in arguments):
-        value = evaluate_constant(function, [a.value for a in arguments], kind)  # type: ignore[attr-defined]
+    constants = [a.value for a in arguments if a.__class__ is Constant]  # type: ignore[attr-defined]
+    if constants and len(constants) == len(arguments) and function != "select":
+        value = evaluate_constant(function, constants, kind)
         if value is not None:
             return Constant(value, kind)
-    if function not in _FOLDED:
-        return _node(function, arguments, kind)
-    match function, arguments:
-        case "+", (x, Constant(0)) | (Constant(0), x):
-            return x
-        case "-", (x, Constant(0)):
-            return x
-        case "-", (Constant(0), x):
-            return apply("neg", x)
-        case "-", (x, y) if x == y and kind == "integer":
+    # Nothing else is as often called as this: one comparison finds the cases of a function, most of which want a constant.
+    match function:
+        case "+" if constants or kind == "real":
+            match arguments:
+                case (x, Constant(0)) | (Constant(0), x):
+                    return x
+                # Like terms are added.
+                case (x, y) if kind == "real" and x == y:
+                    return apply("*", 2.0, x)
+                case Apply("+", (x, y)), z if kind == "real" and y == z:
+                    return apply("+", x, apply("*", 2.0, y))
+        case "*" if constants or kind == "real":
+            match arguments:
+                case (x, Constant(1)) | (Constant(1), x):
+                    return x
+                case (x, Constant(-1)) | (Constant(-1), x):
+                    return apply("neg", x)
+                case (_, Constant(0)) | (Constant(0), _) if kind == "integer":
+                    return integer(0)
+                # A product's constant stands first and once.
+                case Constant(a), Apply("*", (Constant(b), x)) if kind == "real":
+                    return apply("*", a * b, x)
+                case x, Constant() as c if kind == "real":
+                    return apply("*", c, x)
+                case Apply("*", (Constant() as c, x)), y if kind == "real":
+                    return apply("*", c, apply("*", x, y))
+                case x, Apply("*", (Constant() as c, y)) if kind == "real":
+                    return apply("*", c, apply("*", x, y))
+        case "-":
+            match arguments:
+                case x, Constant(0):
+                    return x
+                case Constant(0), x:
+                    return apply("neg", x)
+                case x, y if kind == "integer" and x == y:
+                    return integer(0)
+        case "/" | "div" | "^" if constants and arguments[1] in _ONES:
+            return arguments[0]
+        case "^" if constants and arguments[1] == Constant(2.0):
+            return _node("*", (arguments[0], arguments[0]), kind)
+        case "mod" if arguments[1] in _ONES:
             return integer(0)
-        case "*", (x, Constant(1)) | (Constant(1), x):
-            return x
-        case "*", (x, Constant(-1)) | (Constant(-1), x):
-            return apply("neg", x)
-        case "*", (x, Constant(0)) | (Constant(0), x) if kind == "integer":
-            return integer(0)
-        # Like terms are added, and a product's constant stands first and once.
-        case "+", (x, y) if x == y and kind == "real":
-            return apply("*", 2.0, x)
-        case "+", (Apply("+", (x, y)), z) if y == z and kind == "real":
-            return apply("+", x, apply("*", 2.0, y))
-        case "*", (Constant(a), Apply("*", (Constant(b), x))) if kind == "real":
-            return apply("*", a * b, x)
-        case "*", (x, Constant() as c) if kind == "real":
-            return apply("*", c, x)
-        case "*", (Apply("*", (Constant() as c, x)), y) if kind == "real":
-            return apply("*", c, apply("*", x, y))
-        case "*", (x, Apply("*", (Constant() as c, y))) if kind == "real":
-            return apply("*", c, apply("*", x, y))
-        case "/", (x, Constant(1)):
-            return x
-        case "^", (x, Constant(1)):
-            return x
-        case "^", (x, Constant(2)):
-            return _node("*", (x, x), kind)
-        case "neg", (Apply("neg", (x,)),):
-            return x
-        case "not", (Apply("not", (x,)),):
-            return x
-        case "and", (x, Constant(True)) | (Constant(True), x):
-            return x
-        case "and", (_, Constant(False)) | (Constant(False), _):
-            return FALSE
-        case "or", (x, Constant(False)) | (Constant(False), x):
-            return x
-        case "or", (_, Constant(True)) | (Constant(True), _):
-            return TRUE
-        case "select", (Constant(truth), x, y):
-            return x if truth else y
-        case "select", (_, x, y) if x == y:
-            return x
-        case "div", (x, Constant(1)):
-            return x
-        case "mod", (_, Constant(1)):
-            return integer(0)
+        case "neg" | "not" if isinstance(arguments[0], Apply) and arguments[0].function == function:
+            return arguments[0].arguments[0]
+        case "and" | "or" if constants:
+            constant, other = arguments if isinstance(arguments[0], Constant) else arguments[::-1]
+            return other if constants[0] == (function == "and") else constant
+        case "select" if isinstance(arguments[0], Constant):
+            return arguments[1] if arguments[0].value else arguments[2]
+        case "select" if arguments[1] == arguments[2]:
+            return arguments[1]
     return _node(function, arguments, kind)
 
 
