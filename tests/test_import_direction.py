@@ -84,7 +84,19 @@ def test_the_compiler_knows_nothing_of_the_runtime() -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["", "mathematics", "passes", "printing", "kernels", "schedule", "machine"]
+    "folder",
+    [
+        "",
+        "parsing",
+        "mathematics",
+        "elaborate",
+        "passes",
+        "printing",
+        "kernels",
+        "schedule",
+        "machine",
+        "stored",
+    ],
 )
 def test_rooms_import_only_rooms_before_them(folder: str) -> None:
     home = COMPILER / folder

@@ -1,19 +1,22 @@
 """Syntax to graph: names, blocks, extents, types; every mistake of a file in one run.
 
-In: a file.  Out: `Network`, whose `graph` holds index equations.
+In: a file.  Out: `Network`, whose `graph` holds index equations: `elaborate("digits.dln").graph.families["hidden"]` is
+hidden[batch, j] = max(hidden.y[batch, j], 0).
 
-    elaborate("digits.dln").graph.families["hidden"]
-    → hidden[batch, j] = max(hidden.y[batch, j], 0)
+Read in this order; each imports only what stands before it:
 
-Read in this order:
-    terms, targets, sizes        what is built: terms over open sizes, arrays and families, unification
-    scope, context, modules      where names are found: files, imports, the prelude
-    names … evaluate             expressions to terms
-    declare, resolve             declarations and bodies
-    build, cycles, emit, ranges  terms to graph: names, batch, recurrences, families, proofs of ranges
-    settings, optimizer          data and train sections, optimizers
-    elaborated, numbers          the result, and numbers in its settings
-    codes, report, messages      the wording of mistakes
+    wording     codes → report
+    terms       tables, terms, ranges → operators, sizes, targets → messages
+    names       scope, search_settings → context, modules, settings → state → names, cycles, scene
+    values      literals → signatures → arguments → blocks → calls → subscripts → reductions → evaluate
+    bodies      declare → weights → resolve
+    graph       accesses → lifting → emit → build
+    training    numbers, train_settings → optimizer
+    all of it   elaborated → network
+
+Terms are what expressions become, over open sizes, arrays and families; sizes are unified. Names are found in files, imports and
+the prelude. The graph has batch, recurrences, families, and proofs of ranges. A network that is kept on disk needs no more of
+this than elaborated.py.
 """
 
 from __future__ import annotations
