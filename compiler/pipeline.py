@@ -35,7 +35,7 @@ Precision = Literal["float32", "float64"]
 @contextmanager
 def _keeping_all() -> Iterator[None]:
     """Without Python's search for circles of garbage. What a compiler makes are trees, nearly all of which it keeps to the end:
-    looking through them again and again took a seventh of its time and found nothing."""
+    looking through them again and again took an eighth of its time and found nothing."""
     enabled = gc.isenabled()
     gc.disable()
     try:
