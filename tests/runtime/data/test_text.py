@@ -16,7 +16,7 @@ from dln.runtime.data.reading import load_data
 from dln.runtime.data.vocabulary import Vocabulary
 from dln.tests.runtime.sections import section
 
-DATA = Path(os.environ.get("DLN_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("DLN_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def load(folder: Path, source: str, inputs: dict[str, Any], **parameters: int) -> Any:

@@ -13,10 +13,10 @@ from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
 from dln.compiler.schedule.schedule import lower
 
-from .family_oracle import evaluate, random_values
-from .graphs import axes, real_input, start, weight
-from .recurrent_graphs import RECURRENT, gated, grid, history, mutual, simple
-from .running import Runner, VectorMachine
+from ..family_oracle import evaluate, random_values
+from ..graphs import axes, real_input, start, weight
+from ..recurrent_graphs import RECURRENT, gated, grid, history, mutual, simple
+from ..running import Runner, VectorMachine
 
 PASSES = (simplify, lift_operands, differentiate, simplify, solve, simplify, in_order)
 

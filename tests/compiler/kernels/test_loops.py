@@ -4,7 +4,7 @@ import pytest
 from dln.compiler.kernels.loop_builder import Builder
 from dln.compiler.kernels.loops import LoopError, Store, Value, show, verify
 
-from .running import machine_code
+from ..running import machine_code
 
 
 def sum_of_squares():

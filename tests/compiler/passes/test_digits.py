@@ -13,8 +13,8 @@ from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
 from dln.compiler.passes.tables import tabulate
 
-from .family_oracle import evaluate, random_values
-from .graphs import axes, real_input, start, weight, with_loss
+from ..family_oracle import evaluate, random_values
+from ..graphs import axes, real_input, start, weight, with_loss
 
 
 def unchanged(before, after, samples=3):

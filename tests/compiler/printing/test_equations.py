@@ -31,7 +31,7 @@ from dln.compiler.printing.listing import text
 from dln.compiler.printing.notation import Notation
 from dln.compiler.printing.typeset import Typesetter
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 
 
 def scalar_graph(expression: Expression, names: str = "xyz") -> Graph:

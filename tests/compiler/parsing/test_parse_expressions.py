@@ -32,7 +32,7 @@ from dln.compiler.syntax import (
     UpdateDeclaration,
 )
 
-from .parsed import FILES, LANGUAGE, names, only, tree, walk
+from ..parsed import FILES, LANGUAGE, names, only, tree, walk
 
 # ---------------------------------------------------------------------------------- expressions
 

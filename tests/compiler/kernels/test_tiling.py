@@ -13,7 +13,7 @@ from dln.compiler.kernels.plan import Plan
 from dln.compiler.kernels.tiling import Registers, choose
 from dln.compiler.mathematics.expression import Axis, Load, at_most, less, select
 
-from .running import machine_code
+from ..running import machine_code
 
 REGISTERS = Registers(512, 32)
 

@@ -24,9 +24,9 @@ from dln.compiler.passes.simplify import simplify
 from dln.compiler.passes.tables import tabulate
 from dln.compiler.schedule.schedule import lower
 
-from .family_oracle import evaluate, random_values
-from .graphs import GRAPHS, axes, real_input, start, weight, with_loss
-from .running import Runner, VectorMachine
+from ..family_oracle import evaluate, random_values
+from ..graphs import GRAPHS, axes, real_input, start, weight, with_loss
+from ..running import Runner, VectorMachine
 
 PASSES = (simplify, lift_operands, differentiate, simplify, solve, simplify, in_order)
 

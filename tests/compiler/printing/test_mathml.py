@@ -10,7 +10,7 @@ from dln.compiler.pipeline import front
 from dln.compiler.printing.equations import forward_equations, gradient_equations
 from dln.compiler.printing.mathml import mathml
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+MODELS = Path(__file__).resolve().parents[3] / "models"
 
 
 def inner(latex: str) -> str:

@@ -18,7 +18,7 @@ from dln.compiler.syntax import (
     Subscript,
 )
 
-from .parsed import FILES, LANGUAGE, codes, only, tree
+from ..parsed import FILES, LANGUAGE, codes, only, tree
 
 # ------------------------------------------------------------------------------------- recovery
 

@@ -12,8 +12,8 @@ from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
 from dln.compiler.passes.tables import tabulate
 
-from .family_oracle import evaluate, random_values
-from .graphs import GRAPHS
+from ..family_oracle import evaluate, random_values
+from ..graphs import GRAPHS
 
 SAMPLES = 3
 PASSES = (simplify, lift_operands, differentiate, simplify, solve, tabulate, simplify, in_order)

@@ -13,7 +13,7 @@ from dln.compiler.pipeline import front, front_text, lower_network
 from dln.compiler.schedule.schedule import _Lowering
 from dln.runtime.training.settings import read_plan
 
-MODELS = Path(__file__).parent.parent.parent / "models"
+MODELS = Path(__file__).parents[3] / "models"
 
 LAYERS = """
 input x[6, 8]

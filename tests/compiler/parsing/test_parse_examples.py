@@ -40,7 +40,7 @@ from dln.compiler.syntax import (
     WeightDeclaration,
 )
 
-from .parsed import LANGUAGE, at, axes, names, numbers, reduction, tree
+from ..parsed import LANGUAGE, at, axes, names, numbers, reduction, tree
 
 # ------------------------------------------------------------------------- the examples, by hand
 

@@ -11,9 +11,9 @@ from dln.compiler.passes.sharing import solve
 from dln.compiler.passes.simplify import simplify
 from dln.compiler.printing.listing import family_text
 
-from .family_oracle import evaluate, random_values
-from .graphs import axes, real_input, start, weight, with_loss
-from .recurrent_graphs import gated
+from ..family_oracle import evaluate, random_values
+from ..graphs import axes, real_input, start, weight, with_loss
+from ..recurrent_graphs import gated
 
 
 def lines(graph):
