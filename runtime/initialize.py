@@ -52,10 +52,14 @@ def initial_values(
     if array.initializer is None:
         return np.zeros(extents)
     initializer = array.initializer
-    draws = generator(seed, array.name)
+    if isinstance(initializer.value, Constant) and array.where is None:
+        return np.broadcast_to(np.float64(initializer.value.value), extents)
+    draws: list[np.random.Generator] = []  # one for all draws of an array, made by the first
 
     def draw(node: Apply, arguments: list[np.ndarray]) -> np.ndarray:
-        return _draw(node.function, arguments, initializer, extents, draws, array.name)
+        if not draws:
+            draws.append(generator(seed, array.name))
+        return _draw(node.function, arguments, initializer, extents, draws[0], array.name)
 
     def value_of(root: Expression) -> np.ndarray:
         values = evaluate_on_grid(root, initializer.axes, tables or {}, load, draw)
