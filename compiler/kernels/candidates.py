@@ -20,6 +20,8 @@ from .nest import VALID, Nest
 _SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 16, 20, 24, 28)
 _PAIR_SIZES = (2, 3, 4, 5, 6, 7)
 _VECTORS = (1, 2, 3, 4, 6, 8)
+#: So many vectors along an axis are one tile, where results must not be computed twice.
+_ACROSS = 4
 #: Up to so many loops over tiles are tried in every order.
 _PERMUTED = 4
 
@@ -59,7 +61,8 @@ def lane_axes(nest: Nest, registers: Registers) -> Iterator[tuple[Axis | None, i
 def _lanes_of_results(nest: Nest, axis: Axis, registers: Registers) -> int:
     """Lanes along an axis of the results: as many as it has elements, rounded up where the rest can be masked or is known.
 
-    Otherwise a power of two that fits its extent, and divides it where it must.
+    Otherwise a power of two that fits its extent, and divides it where results must not be computed twice, or all vectors along
+    the axis are one tile.
     """
     most = registers.lanes(nest)
     if nest.whole:
@@ -67,20 +70,25 @@ def _lanes_of_results(nest: Nest, axis: Axis, registers: Registers) -> int:
     if registers.masks or axis.size < most:
         return min(most, 1 << (axis.size - 1).bit_length())
     lanes = min(most, 1 << (axis.size.bit_length() - 1))
-    if not nest.idempotent:
+    if not nest.idempotent and (nest.kind == "scatter" or axis.size > _ACROSS * lanes):
         lanes = min(lanes, axis.size & -axis.size)
     return lanes
 
 
-def _vectors(nest: Nest, lane: Axis | None, lanes: int) -> list[int]:
+def _vectors(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) -> list[int]:
     """Numbers of vectors that may be computed together along the lane axis."""
     if lane is None or lane not in nest.axes:
         return [1]
     if nest.whole:  # the padding is for one vector
         return [v for v in (1, 2, 4) if -(-lane.size // lanes) % v == 0]
-    across = -(-lane.size // lanes)  # vectors that overlap, if they must
-    whole = nest.idempotent and lanes <= lane.size
-    return [v for v in _VECTORS if v == 1 or _fits(nest, lane, v * lanes) or (v == across and whole)]
+    across = -(
+        -lane.size // lanes
+    )  # vectors that overlap, if they must: a tile is loaded before it is stored
+    whole = nest.kind != "scatter" and lanes <= lane.size
+    one = registers.masks or nest.idempotent or lane.size < lanes
+    return [
+        v for v in _VECTORS if (v == 1 and one) or _fits(nest, lane, v * lanes) or (v == across and whole)
+    ]
 
 
 def _fits(nest: Nest, axis: Axis, size: int) -> bool:
@@ -91,8 +99,8 @@ def _fits(nest: Nest, axis: Axis, size: int) -> bool:
 def first_tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) -> Iterator[Tile]:
     """A few vectors; for a reduction also four places of another axis, to see how well a lane axis does."""
     ones = [1] * len(nest.axes)
-    for v in _vectors(nest, lane, lanes):
-        if v > 4:
+    for v in _vectors(nest, lane, lanes, registers):
+        if v > _ACROSS:
             break
         if lane in nest.axes:
             ones[nest.axes.index(lane)] = v * lanes
@@ -107,7 +115,7 @@ def tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers, *, pa
     """Tiles for one lane axis: vectors along it and one other axis, or one vector and up to three other axes."""
     axes = nest.axes
     others = [n for n, a in enumerate(axes) if a != lane]
-    for v in _vectors(nest, lane, lanes):
+    for v in _vectors(nest, lane, lanes, registers):
         ones = [v * lanes if a == lane else 1 for a in axes]
         if not others:
             yield tuple(ones)

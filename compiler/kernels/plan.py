@@ -88,7 +88,8 @@ class Plan:
         if self.lane not in self.order or nest.whole:
             return False
         size = self.tile[self.order.index(self.lane)]
-        return self.lane.size % size > 0 and (self.lanes > self.lane.size or not nest.idempotent)
+        ends_earlier = self.lanes > self.lane.size or (size < self.lane.size and not nest.idempotent)
+        return self.lane.size % size > 0 and ends_earlier
 
     @property
     def extent(self) -> int:

@@ -82,7 +82,7 @@ class Tile:
         builder, axis, size = self.builder, self.plan.order[at], self.plan.tile[at]
         start = builder.multiply(block, builder.integer(size))
         if axis.size % size and not self.nest.whole and axis != self.masked:
-            assert self.nest.idempotent, "a tile must divide what is not idempotent"
+            assert self.nest.idempotent or size > axis.size, "a tile must divide what is not idempotent"
             start = builder.minimum(start, builder.integer(max(axis.size - size, 0)))
         self.starts[axis] = start
 

@@ -32,7 +32,7 @@ def clusters(graph: Graph, routines: Mapping[str, tuple[str, ...]]) -> tuple[lis
     """The clusters in order, and the graph that they are of."""
     result = factor_out(_hoist_scalars(_only_needed(graph, routines)))
     roots = {r for names in routines.values() for r in names}
-    result = pad(halve(_inline(result, roots, _made_by(result, _users(result, routines)))))
+    result = pad(halve(_inline(result, routines, _made_by(result, _users(result, routines)))))
     result, made = grouped(result, _users(result, routines))
     read_by: dict[str, set[int]] = {}
     for n, cluster in enumerate(made):
@@ -131,11 +131,13 @@ def _made_by(graph: Graph, users: Mapping[str, frozenset[str]]) -> dict[str, str
     return {m: c.members[0] for c in grouped(graph, users)[1] for m in c.members}
 
 
-def _inline(graph: Graph, roots: set[str], home: Mapping[str, str]) -> Graph:
+def _inline(graph: Graph, routines: Mapping[str, tuple[str, ...]], home: Mapping[str, str]) -> Graph:
     """Put elementwise families that are read once, at no more index points than they have, into their reader.
 
-    Those that are computed by the kernel that makes what they read stay there.
+    Those that are computed by the kernel that makes what they read stay there. What a routine is for is computed by itself there,
+    and by its reader in the other routines.
     """
+    users = _users(graph, routines)
     readers: dict[str, list[str]] = {}
     for name, family in graph.families.items():
         for source in family.sources:
@@ -143,15 +145,11 @@ def _inline(graph: Graph, roots: set[str], home: Mapping[str, str]) -> Graph:
     result = graph.copy()
     for name in list(graph.families):
         family = result.families[name]
-        if (
-            family.reduction is not None
-            or name in roots
-            or home[name] != name
-            or len(readers.get(name, ())) != 1
-        ):
+        if family.reduction is not None or home[name] != name or len(readers.get(name, ())) != 1:
             continue
         (reader,) = readers[name]
-        if reader == name:
+        wanted = [routine for routine, roots in routines.items() if name in roots]
+        if reader == name or users[reader].intersection(wanted):
             continue
         target = result.families[reader]
         loads = [load for load in target.loads if load.array == name]
@@ -174,9 +172,15 @@ def _inline(graph: Graph, roots: set[str], home: Mapping[str, str]) -> Graph:
             continue
         result.families[reader] = replace(target, body=rebuild(target.body, put))
         for source in family.sources:
-            readers[source] = [reader if r == name else r for r in readers[source]]
+            again = [name] if wanted else []
+            readers[source] = [
+                r for old in readers[source] for r in ([reader, *again] if old == name else [old])
+            ]
             readers[source] = list(dict.fromkeys(readers[source]))
-        del result.families[name]
+        if wanted:
+            readers[name] = []
+        else:
+            del result.families[name]
     return result
 
 

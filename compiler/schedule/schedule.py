@@ -43,6 +43,7 @@ from ..passes.recurrence import time_slices
 from .columns import Columns
 from .fusion import clusters
 from .grouping import Cluster, Loops, of_one_step
+from .one_sample import of_one_sample
 from .partial_sums import PartialSums
 from .relayout import Relayout
 from .routines import Step, calls, last_uses
@@ -115,7 +116,7 @@ class _Lowering:
         self.capacity = padded_capacity(capacity, lanes) if self.batch_inside else capacity
         self.precision = precision
         self.routines = routines
-        made, self.graph = clusters(graph, routines)
+        made, self.graph = clusters(of_one_sample(graph) if capacity == 1 else graph, routines)
         order = in_place(made, self.graph, routines)
         self.clusters, self.storage, self.copies = order.clusters, order.storage, order.copies
         self.slices = time_slices(self.graph, {c.loops for c in made if c.loops})

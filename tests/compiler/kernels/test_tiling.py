@@ -147,16 +147,41 @@ def test_plans_of_a_window(tile, lanes, unrolled, ways):
     np.testing.assert_allclose(got, np.convolve(x, w[::-1], "same"), rtol=1e-5, atol=1e-5)
 
 
-def test_an_update_in_place_is_computed_once():
+def in_place(extent):
+    """x[i] + 1, stored where x was."""
+    i = axis("a0", extent, -1)
+    result = Result(0, i, Load("0", (i,)) + 1.0)
+    return Nest((i,), "", (), (), None, (result,), (Buffer("float32", extent),), "float32")
+
+
+@pytest.mark.parametrize(
+    ("bits", "extent", "tile"),
+    [
+        (512, 21, 32),  # all of the axis, in vectors that overlap: it is loaded before anything is stored
+        (128, 21, 1),  # too many vectors for that
+        (128, 14, 16),
+        (256, 10, 16),
+        (256, 5, 8),  # one vector, stored in pieces
+        (256, 77, 1),
+        (512, 77, 16),  # masked
+    ],
+)
+def test_an_update_in_place_is_computed_once(bits, extent, tile):
     """A tile that does not divide the axis would compute the last results twice."""
-    i = axis("a0", 21, -1)
-    nest = Nest(
-        (i,), "", (), (), None, (Result(0, i, Load("0", (i,)) + 1.0),), (Buffer("float32", 21),), "float32"
-    )
-    for registers, tile in ((REGISTERS, 16), (Registers(128, 16), 1)):  # masked, or a tile that divides
-        plan = choose(nest, registers).plan
-        assert plan.tile == (tile,)
-        got, (x,) = run(nest, plan)
-        np.testing.assert_array_equal(got, x + 1)
+    nest = in_place(extent)
+    plan = choose(nest, Registers(bits, 16)).plan
+    assert plan.tile == (tile,)
+    got, (x,) = run(nest, plan)
+    np.testing.assert_array_equal(got, x + 1)
+
+
+def test_a_whole_buffer_is_computed_in_vectors():
+    nest = in_place(21)
     whole = choose(dataclasses.replace(nest, whole=True), REGISTERS).plan
     assert whole.tile[0] % 16 == 0
+
+
+def test_what_threads_do_not_share_is_one_piece():
+    """Two microseconds of work are not divided; more is."""
+    assert choose(dense(64, 8, 32), REGISTERS).plan.extent == 1
+    assert choose(dense(), REGISTERS).plan.extent > 1

@@ -96,12 +96,12 @@ def with_momentum(graph):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("capacity", [1, 24])
-def test_updates(name, capacity):
+@pytest.mark.parametrize(("capacity", "bits"), [(1, 256), (1, 512), (24, 512)])
+def test_updates(name, capacity, bits):
     graph = with_momentum(prepared(name))
     verify(graph)
     values = random_values(graph, capacity)
-    program = lower(graph, capacity=capacity, precision="float64", target=VectorMachine())
+    program = lower(graph, capacity=capacity, precision="float64", target=VectorMachine(bits))
     runner = Runner(program)
     for step in (1, 2):
         values["step"] = np.float64(step)
@@ -253,3 +253,28 @@ def test_tables_by_digits(capacity):
     lay = layouts(graph, capacity=capacity, real="float32")
     nest, _ = build([Member(graph.families["h"])], graph, lay, capacity=capacity, real="float32")
     assert [a.size for a in nest.axes][:2] == [3, 4]
+
+
+@pytest.mark.parametrize("bits", [256, 512])
+def test_one_sample(bits):
+    """With one sample the derivative of a weight is no sum: a step computes it while it changes the weight, in place."""
+    graph = prepared("dense")
+    for name, gradient in graph.gradients.items():
+        i = tuple(new_axis(f"i{n}", e) for n, e in enumerate(graph.arrays[name].extents))
+        graph.add(Family(f"{name}'", i, Load(name, i) - 0.1 * Load(gradient, i), role="update"))
+        graph.updates[name] = f"{name}'"
+    verify(graph)
+    values = random_values(graph, 1)
+    runner = Runner(lower(graph, capacity=1, target=VectorMachine(bits, 16)))
+    computed = {f for call in runner.program.routines["train"].calls for f in call.families}
+    assert not computed & set(graph.gradients.values())
+    for name, array in graph.arrays.items():
+        if name in runner.program.placements:
+            runner.set(name, values[name], array.batched)
+    expected = evaluate(graph, values, 1)
+    runner.run("gradient", 1)
+    for gradient in graph.gradients.values():
+        np.testing.assert_allclose(runner.get(gradient), expected[gradient], rtol=1e-5, atol=1e-6)
+    runner.run("train", 1)
+    for name, update in graph.updates.items():
+        np.testing.assert_allclose(runner.get(name), expected[update], rtol=1e-5, atol=1e-6)
