@@ -121,7 +121,7 @@ def tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers, *, pa
             yield tuple(ones)
         for n in others:
             for size in _SIZES:
-                if size * v + v + 1 > registers.count:
+                if size * v + min(size, v) + 1 > registers.count:
                     break
                 if _fits(nest, axes[n], size):
                     yield (*ones[:n], size, *ones[n + 1 :])
@@ -185,3 +185,12 @@ def reduction_order(nest: Nest, lane: Axis | None) -> tuple[Axis, ...]:
     others = tuple(a for a in nest.reduced if a != lane)
     bounded = any(lane in axes_in(c) and VALID in c.children for c in nest.where)
     return (*others[:-1], lane, *others[-1:]) if bounded else (*others, lane)
+
+
+def reduction_orders(nest: Nest, lane: Axis | None, registers: Registers) -> list[tuple[Axis, ...]]:
+    """Orders of the reduction's loops that are worth trying: where vectors have no masks, whole vectors over the batch come first
+    and the rest of it behind them, so that they may go innermost too."""
+    first = reduction_order(nest, lane)
+    if lane is None or lane not in nest.reduced or registers.masks:
+        return [first]
+    return list(dict.fromkeys([first, (*(a for a in nest.reduced if a != lane), lane)]))

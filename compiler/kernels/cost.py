@@ -154,7 +154,7 @@ class LaneCost:
         self._tiled: dict[tuple[int, ...], Tiled] = {}
         behind_bit = self.lane_bit if self.in_results else 0
         self.stored = sum(
-            1.5 * lanes if behind_bit and form.coefficients.get(lane, 0) != 1 else 1.0  # type: ignore[arg-type,misc]
+            model.processor.scattering * lanes if behind_bit and form.coefficients.get(lane, 0) != 1 else 1.0  # type: ignore[arg-type,misc]
             for form in model.stores
         )
         self.term_loads = self._loads(model.term, self.lane_bit)

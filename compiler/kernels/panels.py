@@ -30,7 +30,7 @@ _KEEPING = 2.5
 #: Terms of a block: at least and at most so many.
 _SHORTEST, _LONGEST = 48, 512
 #: Of so many tiles, those that would be best if all data were near, blocks are tried; and so many sizes of blocks.
-_TILES = 5
+_TILES = 8
 _DEPTHS = 3
 
 

@@ -33,6 +33,7 @@ class Processor:
     waiting    how much of the time in which these come is not hidden
     gathering  loads that a gather counts for each lane: of elements at a fixed distance, of elements anywhere, and of elements
                that some lanes must not load
+    scattering stores that a scatter counts for each lane
     """
 
     issue: float
@@ -42,6 +43,7 @@ class Processor:
     far: float
     waiting: float
     gathering: tuple[float, float, float]
+    scattering: float
 
     def issued(self, loads: float, operations: float) -> float:
         """Cycles in which loads and operations are issued. What could overlap in full never quite does."""
@@ -51,7 +53,7 @@ class Processor:
 
 
 #: With AVX-512, measured on Zen 4.
-WIDE = Processor(4.0, 0.25, 2.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25))
+WIDE = Processor(4.0, 0.25, 2.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25), 1.5)
 #: With vectors of half a line and without masks, measured on Zen 3. LLVM gathers there lane by lane, behind branches where some
 #: lanes must not load.
-NARROW = Processor(6.0, 0.05, 0.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0))
+NARROW = Processor(6.0, 0.05, 0.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0)

@@ -26,7 +26,7 @@ from .candidates import (
     all_tile_orders,
     first_tiles,
     lane_axes,
-    reduction_order,
+    reduction_orders,
     tile_orders,
     tiles,
 )
@@ -77,10 +77,11 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
         walked = {a for f in offsets for a, step in f.coefficients.items() if step == 1}
         lanes_along = [(a, lanes) for a, lanes in lanes_along if a in walked] or lanes_along
     for lane, lanes in lanes_along:
-        cost = model.along(lane, lanes, reduction_order(nest, lane))
-        trials = [(cost, tile) for tile in first_tiles(nest, lane, lanes, registers)]
-        cycles, best, _ = _first(_cheapest(trials))
-        ways.append((cycles, len(ways), best, cost))
+        for reduced in reduction_orders(nest, lane, registers):
+            cost = model.along(lane, lanes, reduced)
+            trials = [(cost, tile) for tile in first_tiles(nest, lane, lanes, registers)]
+            cycles, best, _ = _first(_cheapest(trials))
+            ways.append((cycles, len(ways), best, cost))
     ways.sort(key=lambda way: way[:2])
     least, _, best, chosen = ways[0]
     near = [(least, best, chosen)]  # the plans that some order of the loops over tiles may make the best

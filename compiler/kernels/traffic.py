@@ -135,6 +135,8 @@ class Traffic:
             if access.opaque & self.lane_bit or access.steps[self.lane] != 1:
                 return float(places * vectors * self.lanes), LINE
             together *= self.lanes * vectors
+            if self.reduced[-1:] == (self.lane,):  # what comes next lies beside it
+                return float(places), float(together * width)
         elif self.reduced and access.steps[self.reduced[-1]] == 1:
             return float(places), float(together * width)
         between = [step for n, step in enumerate(access.steps) if n != self.lane and step != 1]

@@ -64,7 +64,7 @@ def test_without_gathers_lanes_run_along_what_lies_side_by_side():
 
 def test_the_columns_of_an_operand_cost_more_than_its_rows():
     rows, columns = choose(ROWS, AVX2), choose(COLUMNS, AVX2)
-    assert rows.cycles * 1.04 < columns.cycles
+    assert rows.cycles < columns.cycles
     assert choose(ROWS_AT_LINES, AVX2).cycles * 1.1 < choose(ODD_ROWS, AVX2).cycles
     # A block of the sum keeps the columns near: finished tile by tile the difference would be much larger.
     cost = CostModel(COLUMNS, masks=False).along(COLUMNS.axes[1], 8, COLUMNS.reduced)
