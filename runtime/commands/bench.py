@@ -7,6 +7,7 @@ machine was measured to have, or bytes. With --json one object.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from ..program import Network
 
-#: Minibatches of random samples.
-MINIBATCHES = 8
+#: The fewest and the most minibatches of random samples, and about how many numbers they are: of a small network many steps are
+#: one native call, so that what Python does in between does not count.
+MINIBATCHES = (8, 1000)
+NUMBERS = 4_000_000
 #: Without a train section the first of these routines that the file has is measured.
 ROUTINES = ("train", "gradient", "evaluate", "forward")
 
@@ -79,8 +82,15 @@ def _samples(net: Network, batch: int, own_data: bool, seed: int, precision: str
         if count < batch:
             raise click.UsageError(f"the data has {count} samples, fewer than a minibatch of {batch}")
         return dict(train)
-    drawn = random_samples(net.elaborated.graph, MINIBATCHES * batch, seed)
+    drawn = random_samples(net.elaborated.graph, minibatches(net, batch) * batch, seed)
     return dict(check_samples(drawn, net.elaborated.graph.inputs, precision).arrays)
+
+
+def minibatches(net: Network, batch: int) -> int:
+    """How many minibatches of so many samples are drawn."""
+    numbers = batch * sum(math.prod(array.extents) for array in net.elaborated.graph.inputs)
+    fewest, most = MINIBATCHES
+    return min(most, max(fewest, NUMBERS // max(numbers, 1)))
 
 
 def _profile(calls: Any, threads: int, precision: str) -> dict[str, Any]:

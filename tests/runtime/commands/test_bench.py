@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dln.compiler.kernels.division import calls_of
 from dln.runtime.command_line import run
+from dln.runtime.commands.bench import minibatches
 from dln.runtime.step_timing import profile_steps, time_steps
 
 TEXT = """network small
@@ -98,3 +99,9 @@ def test_calls_of_a_loop_over_time_count_every_step():
     assert inside and all(c.bytes % 7 == 0 for c in inside)
     assert time_steps(execution, "train", arrays, 4, 0.001).steps >= 1
     np.testing.assert_array_equal(net.weights["w"], before)
+
+
+@pytest.mark.parametrize(("extent", "batch", "count"), [(4, 4, 1000), (399, 100, 100), (3999, 1000, 8)])
+def test_many_steps_of_a_small_network_are_one_native_call(extent, batch, count):
+    text = f"network f\ninput x[{extent}]\ninput z\nlayer y = z + sum[j] x[j]\n"
+    assert minibatches(dln.compile(text), batch) == count
