@@ -15,9 +15,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..kernels.footprints import FAR_BANDWIDTH
 from ..kernels.memory import Layout
 from ..kernels.nest import Nest
 from ..kernels.nest_builder import Member
+from ..kernels.processor import SECOND_LEVEL
 from ..kernels.tiling import Choice
 from ..mathematics.expression import BATCH, Axis, Expression, Load, integer, new_axis
 from ..mathematics.graph import Family, Graph, Reduction
@@ -76,7 +78,8 @@ class PartialSums:
             return None  # enough tiles, and nothing to gain in the caches
         best = None
         for axis, count in _divisions(reduction):
-            score = sum(map(self._score, self._divided(members, axis, count)))
+            divided = self._divided(members, axis, count)
+            score = sum(map(self._score, divided)) + self._stored(divided[0][0].family)
             if score < least:
                 least, best = score, (reduction.axes.index(axis), count)
         return best
@@ -88,6 +91,11 @@ class PartialSums:
             self.graph.families[parts.name] = parts
             self.layouts[parts.name] = self.lay_out(parts)
         return [[Member(self.graph.families[parts.name])], [replace(members[0], family=whole), *members[1:]]]
+
+    def _stored(self, parts: Family) -> float:
+        """Cycles in which parts that no cache holds go to memory; a line is fetched before it is written."""
+        size = self.layouts[parts.name].bytes
+        return 2 * size / FAR_BANDWIDTH if size > SECOND_LEVEL else 0.0
 
     def _score(self, members: Sequence[Member]) -> float:
         """Cycles, more where there are too few tiles for several threads."""

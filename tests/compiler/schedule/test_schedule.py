@@ -278,3 +278,17 @@ def test_one_sample(bits):
     runner.run("train", 1)
     for name, update in graph.updates.items():
         np.testing.assert_allclose(runner.get(name), expected[update], rtol=1e-5, atol=1e-6)
+
+
+def test_parts_of_a_sum_that_no_cache_holds():
+    """Eight parts of 5.5 MB each would cost more on the way to memory and back than they save."""
+    graph = start(weight("w", 64, 32, 3, 3), real_input("d", 64, 24, 24))
+    c, y, x, f, v, u = axes("cyxfvu", 32, 26, 26, 64, 3, 3)
+    row, column = y - v, x - u
+    where = tuple(bound for p in (row, column) for bound in (at_most(0, p), less(p, 24)))
+    body = Load("w", (f, c, v, u)) * Load("d", (BATCH, f, row, column))
+    graph.add(Family("h", (BATCH, c, y, x), body, Reduction("sum", (f, v, u), where)))
+    graph.outputs = ("h",)
+    program = lower(graph, capacity=64, target=VectorMachine(256, 16))
+    assert [call.families for call in program.routines["forward"].calls] == [("h",)]
+    assert program.bytes < 2 * 4 * 64 * (32 * 26 * 26 + 64 * 24 * 24)
