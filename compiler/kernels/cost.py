@@ -205,9 +205,7 @@ class LaneCost:
                 near, far = 0.0, 0.0
             elif walked:
                 room = limit / tiled.blocks - tiled.adding - tiled.behind
-                found = self.walks(tile).brought(
-                    order, lambda near: in_time(computing, near, 0.0, 0.0) > room
-                )
+                found = self.walks(tile).in_order(order, near_within(computing, room))
                 if found is None:
                     return math.inf
                 near, far = found
@@ -347,6 +345,12 @@ def in_time(computing: float, near: float, far: float, waits: float) -> float:
     """Cycles in which a tile is computed while its data come: what does not overlap is added."""
     waiting = NEAR_WAITING * near + waits * far
     return max(computing, near + far) + min(computing, waiting)
+
+
+def near_within(computing: float, room: float) -> float:
+    """Of the cycles in which data come from the second level, so many that `in_time` is not certainly more than `room`."""
+    hidden = (room - computing) / NEAR_WAITING
+    return hidden if hidden <= computing else max(room / (1 + NEAR_WAITING), room - computing)
 
 
 def _total(costs: Sequence[tuple[int, float]], counts: Sequence[tuple[int, int]]) -> float:

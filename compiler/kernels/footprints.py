@@ -14,7 +14,7 @@ move away from, and only the rest comes anew; otherwise everything comes again a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -158,43 +158,54 @@ class Inside(NamedTuple):
         return sum(f * (1 + FAR_SINGLE / r) for f, r in zip(self.fars, self.far_runs, strict=True) if r)
 
 
+#: An axis, how often the loop along it turns, and how many values the axis takes in all turns.
+Loop = tuple[int, float, float]
+
+
 class Walks:
-    """What the loops of one tile bring in different orders: the reduction's `inner` loops, and around them those over tiles; of
-    each (axis, turns, values). What the innermost of them bring is remembered from order to order."""
+    """What the loops of one tile bring in different orders: the reduction's `inner` loops, and around them those over tiles.
+
+    What the innermost of them bring is remembered from order to order: a tree, whose branches are the loops around.
+    """
 
     def __init__(
-        self,
-        footprints: Footprints,
-        covered: Sequence[float],
-        inner: Sequence[tuple[int, float, float]],
-        outer: Sequence[tuple[int, float, float]],
+        self, footprints: Footprints, covered: Sequence[float], inner: Sequence[Loop], outer: Sequence[Loop]
     ) -> None:
-        self.footprints, self.covered, self.inner, self.outer = footprints, covered, inner, outer
+        self.footprints, self.inner, self.outer = footprints, inner, outer
         self.tiles = math.prod(turns for _, turns, _ in outer)
-        self._known: dict[tuple[int, ...], Inside] = {}
+        self._root = self._point(footprints.start(covered))
 
-    def brought(self, order: Sequence[int], hopeless: Callable[[float], bool]) -> tuple[float, float] | None:
+    def in_order(self, order: Sequence[int], most: float = math.inf) -> tuple[float, float] | None:
+        """What `brought` gives for loops over tiles in an order, the outermost first."""
+        return self.brought([*self.inner, *[self.outer[n] for n in reversed(order)]], most)
+
+    def brought(self, loops: Sequence[Loop], most: float = math.inf) -> tuple[float, float] | None:
         """Cycles of a tile in which its data come from the second level, and from beyond it.
 
-        For loops over tiles in an order, the outermost first; None where it is `hopeless` to go on, given the cycles in which
-        data certainly come from the second level.
+        The innermost loop first. None where the former are more than `most`: they never become fewer by another loop.
         """
-        loops = tuple([n for n in reversed(order) if self.outer[n][1] > 1])
-        for count in range(len(loops) + 1):
-            known = self._known.get(loops[:count])
-            inside = self._around(loops[:count]) if known is None else known
-            self._known[loops[:count]] = inside
-            if hopeless(inside.near / NEAR_BANDWIDTH / self.tiles):
+        point = self._root
+        for loop in loops:
+            if loop[1] <= 1:
+                continue
+            beyond = point.around.get(loop)
+            if beyond is None:
+                beyond = point.around[loop] = self._point(self.footprints.around(point.inside, *loop))
+            point = beyond
+            if point.near > most:
                 return None
-        return inside.near / NEAR_BANDWIDTH / self.tiles, inside.far / FAR_BANDWIDTH / self.tiles
+        return point.near, point.inside.far / FAR_BANDWIDTH / self.tiles
 
-    def _around(self, loops: tuple[int, ...]) -> Inside:
-        if loops:
-            return self.footprints.around(self._known[loops[:-1]], *self.outer[loops[-1]])
-        inside = self.footprints.start(self.covered)
-        for loop in self.inner:
-            inside = self.footprints.around(inside, *loop)
-        return inside
+    def _point(self, inside: Inside) -> _Point:
+        return _Point(inside, inside.near / NEAR_BANDWIDTH / self.tiles, {})
+
+
+class _Point(NamedTuple):
+    """What some loops bring, the cycles that it takes from the second level, and the same for one more loop around them."""
+
+    inside: Inside
+    near: float
+    around: dict[Loop, _Point]
 
 
 def lines_of(moving: Sequence[tuple[int, float]], size: int) -> tuple[float, float, float]:

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .candidates import Registers, Tile, all_tile_orders, tiles
-from .cost import LaneCost, in_time
-from .footprints import ENTRY, FAR_BANDWIDTH, FAR_WAITING, NEAR_BANDWIDTH
+from .cost import LaneCost, in_time, near_within
+from .footprints import ENTRY, FAR_WAITING
 from .lower_bound import least_cycles
 from .nest import Nest
 
@@ -53,7 +53,7 @@ def in_panels(nest: Nest, registers: Registers, costs: Sequence[LaneCost], limit
         for depth in _depths(cost, tile):
             count = max(_MEMORY // (math.prod(tile) * registers.bits // 8 // cost.lanes), 1)
             for order in all_tile_orders(nest, tile):
-                cycles = _cycles(cost, tile, order, depth, count)
+                cycles = _cycles(cost, tile, order, depth, count, limit)
                 if cycles < limit * 0.99:
                     best, limit = Panelled(cycles, tile, cost, order, depth, count), cycles
     return best
@@ -88,12 +88,16 @@ def _depths(cost: LaneCost, tile: Tile) -> Iterator[int]:
     yield from wanted[-_DEPTHS:]
 
 
-def _cycles(cost: LaneCost, tile: Tile, order: Sequence[int], depth: int, count: int) -> float:
-    """Cycles of a plan whose blocks are `depth` values of the outermost loop, in panels of `count` tiles."""
-    tiled, footprints = cost.tiled(tile), cost.model.footprints
-    walks = cost.walks(tile)
+def _cycles(cost: LaneCost, tile: Tile, order: Sequence[int], depth: int, count: int, limit: float) -> float:
+    """Cycles of a plan whose blocks are `depth` values of the outermost loop, in panels of `count` tiles; or infinity if they are
+    certainly more than `limit`."""
+    tiled, walks = cost.tiled(tile), cost.walks(tile)
     *inner, (axis, turns, values) = walks.inner
     within = min(float(depth), turns)
+    computing = tiled.walking + math.ceil(turns / within) * (tiled.together * _KEEPING + ENTRY)
+    room = limit / tiled.blocks - tiled.behind
+    if computing > room:
+        return math.inf
     loops = [*inner, (axis, within, within)]
     left = float(count)
     for n in reversed(order):
@@ -110,7 +114,8 @@ def _cycles(cost: LaneCost, tile: Tile, order: Sequence[int], depth: int, count:
             left /= blocks
     if left > 0:
         loops.append((axis, turns / within, values))
-    near, far = footprints.brought(walks.covered, loops)
-    near, far = near / NEAR_BANDWIDTH / walks.tiles, far / FAR_BANDWIDTH / walks.tiles
-    computing = tiled.walking + math.ceil(turns / within) * (tiled.together * _KEEPING + ENTRY)
+    found = walks.brought(loops, near_within(computing, room))
+    if found is None:
+        return math.inf
+    near, far = found
     return tiled.blocks * (in_time(computing, near, far, FAR_WAITING) + tiled.behind)
