@@ -17,9 +17,13 @@ and computes some results twice, with the same bits; where that is not harmless 
 
 from __future__ import annotations
 
+from ..mathematics.expression import Apply
+from ..mathematics.walks import postorder
 from .bounds import split_conditions
+from .lanes import Evaluator
 from .loops import Element, Function, Store, Value
 from .nest import Nest, Result, total
+from .pairing import PAIRED, pair_calls
 from .plan import Plan, Shift
 from .reduction import Reduction
 from .tile import Tile
@@ -28,7 +32,7 @@ from .waiting import Waiting
 
 def generate(nest: Nest, plan: Plan, name: str) -> Function:
     """The kernel of a nest."""
-    return _Kernel(nest, plan).function(name)
+    return pair_calls(_Kernel(nest, plan).function(name))
 
 
 class _Kernel:
@@ -104,6 +108,7 @@ class _Kernel:
                 value = self._across_lanes(values)
             for kind in ("real", "integer"):
                 evaluator.given[total(kind), shift] = value  # type: ignore[arg-type]
+        self._elementary(evaluator)
         stores: list[Store] = []
         for shift in tile.shifts:
             evaluator.tail = tile.existing(shift)
@@ -113,6 +118,18 @@ class _Kernel:
                 stores.append(Store(pointer, self._as_stored(value, result), index, evaluator.tail))
         for statement in stores:
             builder.store(statement)
+
+    def _elementary(self, evaluator: Evaluator) -> None:
+        """Evaluate elementary functions for two vectors of the tile at a time: their calls stand side by side (pairing.py)."""
+        nodes = postorder(*(result.value for result in self.nest.results))
+        calls = [n for n in nodes if isinstance(n, Apply) and n.function in PAIRED]
+        for at in range(0, len(self.tile.shifts), 2):
+            pair = self.tile.shifts[at : at + 2]
+            for call in calls:
+                for wanted in (*call.arguments, call):
+                    for shift in pair:
+                        evaluator.tail = self.tile.existing(shift)
+                        evaluator.value(wanted, shift)
 
     def _across_lanes(self, values: list[Value]) -> Value:
         """Partial results of all lanes as one, in fixed order."""

@@ -114,7 +114,9 @@ def erf(t: LaneText, x: Value, f: Format) -> Value:
     if f is SINGLE:
         small = t.fma(x, t.polynomial(square, tables.ERF_SMALL_SINGLE), x)
         bounded = t.clamp(a, None, 4.0)
-        large = 1.0 - exp(t, -t.polynomial(bounded, tables.ERF_LARGE_SINGLE), f)
+        # e^−… is not so small that 2^n would not be a normal number.
+        n, r = reduce_exponent(t, t.polynomial(bounded, [-c for c in tables.ERF_LARGE_SINGLE]), f)
+        large = 1.0 - t.polynomial(r, (1.0, 1.0, *_EXP[f.name])) * power_of_two(t, n, f)
         return t.select(a.less(0.925), small, t.copy_sign(large, x))
     small = t.fma(x, t.polynomial(square, tables.ERF_SMALL_DOUBLE), x)
     bounded = t.clamp(a, None, 6.0)

@@ -11,6 +11,7 @@ from dln.compiler.kernels.loops import verify
 from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
 from dln.compiler.kernels.plan import Plan
 from dln.compiler.kernels.tiling import Registers, choose
+from dln.compiler.machine.vector_math import definitions
 from dln.compiler.mathematics.expression import Axis, Load, at_most, less, select
 
 from ..running import machine_code
@@ -53,7 +54,7 @@ def run(nest, plan, valid=64):
     """The results of a nest under a plan, for inputs drawn at random, in two parts as two threads would."""
     function = generate(nest, plan, "kernel")
     verify(function)
-    engine = machine_code(print_function(function))
+    engine = machine_code(print_function(function) + definitions(function.requires))
     generator = np.random.default_rng(0)
     arrays = [generator.standard_normal(b.elements).astype(np.float32) for b in nest.buffers]
     # Behind every array is memory of somebody else: it must not be written, and what is in it must not matter.
