@@ -46,9 +46,9 @@ def simplify(graph: Graph) -> Graph:
     """The graph after one sweep in order: each family is tidied with what it reads already tidied."""
     result = in_order(graph).copy()
     kept = set(result.roots())
-    known = _bodies(result)
+    known = _Bodies(result)
     inlined: dict[str, Family] = {}
-    same: dict[object, str] = {}
+    same = _Same()
     renamed: dict[str, str] = {}
     for name, family in list(result.families.items()):
         family = _reuse(tidy_family(read_through(family, inlined, renamed), result), known)
@@ -58,11 +58,9 @@ def simplify(graph: Graph) -> Graph:
         if _is_trivial(family):
             inlined[name] = family
             continue
-        key = _key(family)
-        if key in same:
-            renamed[name] = same[key]
-        else:
-            same[key] = name
+        first = same.first(family)
+        if first != name:
+            renamed[name] = first
     needed = result.needed(kept)
     result.families = {n: f for n, f in result.families.items() if n in needed}
     return result
@@ -115,6 +113,38 @@ def _is_trivial(family: Family) -> bool:
     return loads <= 1
 
 
+def _outline(root: Expression) -> object:
+    """What equal expressions have in common, whatever their indices are called. It is seen at a glance, and tells most others
+    apart."""
+    return _label(root), *[(_label(c), *[_label(d) for d in c.children]) for c in root.children]
+
+
+def _label(node: Expression) -> str:
+    match node:
+        case Apply(function=name) | Load(array=name) | Lookup(table=name):
+            return name
+    return node.__class__.__name__
+
+
+class _Same:
+    """Families, to tell those that say the same. Only those with the same outline are compared."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[object, list[Family]] = {}
+        self.names: dict[object, str] = {}
+
+    def first(self, family: Family) -> str:
+        """The name of the first family that says the same."""
+        extents = tuple([a.extent for a in family.axes])
+        alike = self.waiting.setdefault((extents, _outline(family.body)), [])
+        alike.append(family)
+        if len(alike) == 1:
+            return family.name
+        if len(alike) == 2:  # the first had nothing to be compared with
+            self.names.setdefault(_key(alike[0]), alike[0].name)
+        return self.names.setdefault(_key(family), family.name)
+
+
 def _key(family: Family) -> object:
     """Equal exactly for families that say the same, whatever their axes are called."""
     bound = family.axes + (family.reduction.axes if family.reduction else ())
@@ -135,18 +165,33 @@ def _by_position(root: Expression) -> tuple[Expression, tuple[Axis, ...]]:
     return substitute(root, names), axes
 
 
-def _bodies(graph: Graph) -> dict[Expression, tuple[Family, tuple[Axis, ...]]]:
+class _Bodies:
     """What elementwise families compute, to be read instead of computed again inside a sum."""
-    known: dict[Expression, tuple[Family, tuple[Axis, ...]]] = {}
-    for family in graph.families.values():
-        if family.reduction is None and not _is_trivial(family):
-            body, axes = _by_position(family.body)
-            if set(axes) == {a for a in family.axes if a != BATCH}:
-                known.setdefault(body, (family, axes))
-    return known
+
+    def __init__(self, graph: Graph) -> None:
+        self.waiting: dict[object, list[Family]] = {}
+        for family in graph.families.values():
+            if family.reduction is None:
+                self.waiting.setdefault(_outline(family.body), []).append(family)
+        self.known: dict[Expression, tuple[Family, tuple[Axis, ...]]] = {}
+
+    def holding(self, factor: Expression) -> tuple[Family, tuple[Axis, ...], tuple[Axis, ...]] | None:
+        """The first family that computes an expression, the indices of its body, and those of the expression in their places."""
+        outline = _outline(factor)
+        if outline not in self.waiting:
+            return None
+        for family in self.waiting[outline]:
+            if not _is_trivial(family):
+                body, axes = _by_position(family.body)
+                if set(axes) == {a for a in family.axes if a != BATCH}:
+                    self.known.setdefault(body, (family, axes))
+        self.waiting[outline] = []
+        body, axes = _by_position(factor)
+        found = self.known.get(body)
+        return None if found is None else (*found, axes)
 
 
-def _reuse(family: Family, known: dict[Expression, tuple[Family, tuple[Axis, ...]]]) -> Family:
+def _reuse(family: Family, known: _Bodies) -> Family:
     """A sum whose body, or a factor of it, is just what a family holds reads that family."""
     reduction = family.reduction
     if reduction is None or reduction.kind != "sum":
@@ -155,10 +200,10 @@ def _reuse(family: Family, known: dict[Expression, tuple[Family, tuple[Axis, ...
     def read(factor: Expression) -> Expression:
         if not isinstance(factor, Apply):
             return factor
-        body, axes = _by_position(factor)
-        if body not in known or known[body][0].name == family.name:
+        found = known.holding(factor)
+        if found is None or found[0].name == family.name:
             return factor
-        source, own = known[body]
+        source, own, axes = found
         place = {a: axes[own.index(a)] for a in source.axes if a != BATCH}
         return Load(source.name, tuple(a if a == BATCH else place[a] for a in source.axes))
 
