@@ -114,7 +114,7 @@ class Nest:
         offsets = (r.offset for r in self.results)
         return frozenset(buffer_of(n) for n in postorder(*self.expressions, *offsets) if is_access(n))
 
-    @property
+    @cached_property
     def idempotent(self) -> bool:
         """True where computing a result twice is harmless: no buffer is both loaded and stored."""
         return self.kind != "scatter" and not self.loaded & {r.buffer for r in self.results}
