@@ -7,7 +7,8 @@ definitions, which native.py appends to a module.
 
 No function branches on a lane (J.-M. Muller, Elementary Functions, 3rd edition, 2016, is the source of most methods). Special
 values follow C99, Annex F, and NumPy. Errors over the full range, in units in the last place: at most 2 in float32 and 4 in
-float64 (tests/compiler/machine/test_vector_math.py). The bits depend on neither the number of lanes nor the machine: vector_text.py.
+float64 (tests/compiler/machine/test_vector_math.py). The bits depend on neither the number of lanes nor the machine:
+vector_text.py.
 """
 
 from __future__ import annotations
