@@ -83,6 +83,13 @@ class Nest:
     whole: bool = False
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.axes, self.kind, self.reduced, self.where, self.term, self.results, self.buffers))
+
+    def __hash__(self) -> int:  # nests are looked up again and again
+        return self._hash
+
+    @cached_property
     def graph(self) -> Graph:
         """The ranges of buffers, as affine.bounds wants them."""
         graph = Graph()

@@ -16,9 +16,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ..mathematics.expression import BATCH, Apply, Expression, Load, apply, real
+from ..mathematics.expression import BATCH, Apply, Axis, Expression, Load, apply, real
 from ..mathematics.graph import Family, Graph
-from ..mathematics.walks import axes_in, postorder, rebuild, substitute
+from ..mathematics.walks import postorder, rebuild, substitute
 from .cyclic import halve
 from .factoring import factor_out
 from .grouping import Cluster, core, grouped, is_here
@@ -85,12 +85,14 @@ def _hoist_scalars(graph: Graph) -> Graph:
 
 
 def _without_scalars(family: Family, hoisted) -> Family:  # type: ignore[no-untyped-def]
-    free = {n for n in postorder(family.body) if not axes_in(n)}
-    scalar = {
-        n
-        for n in free
-        if n.type == "real" and isinstance(n, Apply) and any(isinstance(c, Load) for c in postorder(n))
-    }
+    free: set[Expression] = set()  # of all indices
+    loading: set[Expression] = set()
+    for node in postorder(family.body):
+        if not isinstance(node, Axis) and all(c in free for c in node.children):
+            free.add(node)
+            if isinstance(node, Load) or any(c in loading for c in node.children):
+                loading.add(node)
+    scalar = {n for n in loading if n.type == "real" and isinstance(n, Apply)}
     divides = any(
         isinstance(n, Apply) and n.function == "/" and n.arguments[1] in free for n in postorder(family.body)
     )
@@ -99,9 +101,7 @@ def _without_scalars(family: Family, hoisted) -> Family:  # type: ignore[no-unty
     done: dict[Expression, Expression] = {}
     for node in postorder(family.body):
         match node:
-            case Apply(function="/", arguments=(x, divisor)) if (
-                divisor in free and node not in free and _loads(divisor)
-            ):
+            case Apply(function="/", arguments=(x, divisor)) if divisor in loading and node not in free:
                 done[node] = apply("*", done[x], hoisted(apply("/", real(1), divisor)))
                 continue
         children = tuple(
@@ -113,10 +113,6 @@ def _without_scalars(family: Family, hoisted) -> Family:  # type: ignore[no-unty
     if family.body in scalar and family.axes and _is_costly(family.body):
         body = hoisted(family.body)
     return replace(family, body=body)
-
-
-def _loads(node: Expression) -> bool:
-    return any(isinstance(n, Load) for n in postorder(node))
 
 
 def _is_costly(node: Expression) -> bool:
