@@ -84,7 +84,9 @@ def _depths(cost: LaneCost, tile: Tile) -> Iterator[int]:
         return
     runs, size = tiled.runs, cost.reduced[0].size
     inner = math.prod(runs[1:])
-    wanted = sorted(n for n in range(1, size) if size % n == 0 and _SHORTEST <= n * inner <= _LONGEST)
+    # Not all numbers up to the size are tried: a batch may be beyond counting.
+    fewest, most = max(1, -(-_SHORTEST // inner)), min(size - 1, _LONGEST // inner)
+    wanted = [n for n in range(fewest, most + 1) if size % n == 0]
     yield from wanted[-_DEPTHS:]
 
 
