@@ -30,6 +30,7 @@ from .training.settings import EQUATIONS
 from .training.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from ..compiler.syntax import Call
     from .diagnosis.layer_statistics import Looks, Observer
     from .program import Network
 
@@ -223,7 +224,6 @@ class Run:
 def describe(net: Network, file: str, settings: Mapping[str, str], data: Data) -> dict[str, Any]:
     """What a run is made of, for its log, its checkpoint and its report."""
     plan = net.plan
-    optimizer = plan.optimizer.span.text or plan.optimizer.function
     train = net.elaborated.train
     changes = [e for e in train.entries if e.key in (*EQUATIONS, "reduce")] if train is not None else []
     return {
@@ -234,7 +234,7 @@ def describe(net: Network, file: str, settings: Mapping[str, str], data: Data) -
         "data": data.description,
         "samples": dict(data.counts),
         "values": _of_values(data),
-        "optimizer": optimizer,
+        "optimizer": _written(plan.optimizer),
         "batch": plan.batch or "all",
         "changes": "; ".join(" ".join(e.span.text.split()) for e in changes),
         "epochs": plan.epochs,
@@ -243,6 +243,13 @@ def describe(net: Network, file: str, settings: Mapping[str, str], data: Data) -
         "precision": net.precision,
         "overrides": dict(settings),
     }
+
+
+def _written(call: Call) -> str:
+    """A call as it would be written, with the arguments that overrides have put into it."""
+    given = [value.span.text for value in call.arguments]
+    given += [f"{name} = {value.span.text}" for name, value in call.named]
+    return " ".join(f"{call.function}({', '.join(given)})".split())
 
 
 def _of_equations(net: Network) -> str:

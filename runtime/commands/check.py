@@ -58,7 +58,9 @@ def command(file: str, assignments: tuple[str, ...], cost: bool, threads: int | 
         if program is not None:
             what = "training" if network.train is not None else "running"
             arena = _bytes(program.bytes - program.persistent_bytes)
-            click.echo(f"{what} takes {_bytes(program.bytes)}, {arena} of it for what lies between")
+            click.echo(
+                f"{what} takes {_bytes(program.bytes)} of memory, {arena} of it for what a step computes"
+            )
         if prediction is not None:
             _print_prediction(prediction)
     return 2 if any(message.is_error for message in messages) else 0

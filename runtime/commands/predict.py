@@ -18,7 +18,7 @@ from ..command_options import PARTS, WEIGHTS, Asked, about_network, print_json
 
 @click.command("predict", help="The layers' values for data, written as npz or csv.")
 @WEIGHTS
-@click.option("--part", type=PARTS, help="Of the file's data.")
+@click.option("--part", type=PARTS, help="Of the file's data. Default: test, or else train.")
 @click.option("--input", "source", type=click.Path(), help="An npz file: an array per input.")
 @click.option("--out", type=click.Path(), help="NAME.npz or NAME.csv. Default: csv on the screen.")
 @click.option("--layer", "layers", multiple=True, help="Only these layers. Repeatable.")

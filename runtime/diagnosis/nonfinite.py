@@ -24,6 +24,7 @@ from ...compiler.mathematics.graph import Family, Graph
 from ...compiler.mathematics.static_values import evaluate
 from ...compiler.mathematics.walks import postorder
 from ...compiler.source import Diagnostic, Note, Span
+from ..training.finite_watch import told
 from .inside import Inside
 
 #: Arguments of an equation that a message lists.
@@ -102,7 +103,7 @@ def _message(inside: Inside, family: Family, at: Minibatch) -> Diagnostic:
         part = "training" if at.training else "validation"
         place = f" for row {at.row(sample)} of the {part} part"
     shown = f"{_title(inside, family)}{_entries(entry)}"
-    what = "NaN" if value != value else "∞" if value > 0 else "−∞"
+    what = told(value)
     when = (
         f"epoch {at.epoch + 1}, step {at.step + 1}"
         if at.training

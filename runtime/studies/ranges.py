@@ -118,7 +118,7 @@ def read_search(network: Network) -> SearchPlan:
     """The plan that the search section describes. Raises DiagnosticError."""
     search = network.search
     if search is None:
-        raise fail("E706", "the file has no search section", network.module.span, help=_EXAMPLE)
+        raise fail("E706", "the file has no search section", network.sources[0].span(0, 0), help=_EXAMPLE)
     ranges = tuple(_range(e, network) for e in search.entries if is_range(e))
     if not ranges:
         raise fail("E706", "the search section names nothing that varies", search.span, help=_EXAMPLE)

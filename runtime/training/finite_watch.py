@@ -18,6 +18,13 @@ from ..execution import Execution
 SHORT = 8192
 
 
+def told(value: float) -> str:
+    """A number in a message, by its usual name where it is not finite."""
+    if value != value:
+        return "NaN"
+    return f"{value:.4g}" if np.isfinite(value) else "∞" if value > 0 else "−∞"
+
+
 class FiniteWatch:
     """Looks at all arrays in one go: a tiny network has an epoch in less time than NumPy takes for twenty short arrays."""
 

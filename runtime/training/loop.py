@@ -29,7 +29,7 @@ from ..execution import Execution, Totals
 from ..initialize import generator
 from ..memory import Snapshot
 from .averaging import Averages
-from .finite_watch import FiniteWatch
+from .finite_watch import FiniteWatch, told
 from .history import Figures, History, Record
 from .interrupt import Interrupt
 from .outer_optimizers import Outer
@@ -183,7 +183,7 @@ class Training:
         def progress(done: int, totals: Totals) -> None:
             running = execution.figures(totals.mean())
             if not math.isfinite(running.get("loss", 0.0)):
-                self._diverged(epoch, f"the loss became {running['loss']:g}")
+                self._diverged(epoch, f"the loss became {told(running['loss'])}")
             if self.keeper is not None and done < count and self.keeper.due():
                 self._keep_midway(totals)
             if self.on_progress is not None:
@@ -224,7 +224,7 @@ class Training:
                 return None
             if not math.isfinite(record.validation["loss"]):
                 self._diverged(
-                    epoch, f"the validation loss became {record.validation['loss']:g}", "validation"
+                    epoch, f"the validation loss became {told(record.validation['loss'])}", "validation"
                 )
         record.seconds = time.perf_counter() - started
         record.speed = (count - first) / max(spent, 1e-9)

@@ -70,6 +70,9 @@ def test_a_run_cannot_be_resumed_with_other_changes_of_the_step(capsys: pytest.C
     assert run(["train", "iris.dln", "--out", "broken", "--epochs", "2"]) == 0
     assert run(["train", "iris.dln", "--resume", "broken", "--set", "clip=norm(1)"]) == 2
     assert "the run was made with changes" in capsys.readouterr().err
+    assert run(["train", "iris.dln", "--resume", "broken", "--set", "rate=0.5"]) == 2
+    told = "the run was made with optimizer adam(rate = 0.02 * cosine(epoch, 12)), this asks for adam(rate = 0.5)"
+    assert told in capsys.readouterr().err
 
 
 def test_the_report_tells_them() -> None:

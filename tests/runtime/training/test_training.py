@@ -160,7 +160,7 @@ def test_divergence_puts_the_last_good_weights_back(bad):
 
 
 def test_divergence_is_seen_in_the_validation_and_in_the_weights():
-    with pytest.raises(TrainingDiverged, match="the validation loss became nan in epoch 2"):
+    with pytest.raises(TrainingDiverged, match="the validation loss became NaN in epoch 2"):
         training(Execution([1, math.nan])).run()
 
     execution = Execution()
