@@ -118,7 +118,8 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
     plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
     plan = _written_out(nest, plan)
     if panelled is not None:
-        plan = dataclasses.replace(plan, depth=panelled.depth, places=max(panelled.tiles // plan.inner, 1))
+        # All loops over tiles are one range: a panel holds so many tiles, and no more than its memory is for.
+        plan = dataclasses.replace(plan, parallel=len(axes), depth=panelled.depth, places=panelled.tiles)
     return Choice(plan, least, model.ideal(registers.lanes(nest)))
 
 

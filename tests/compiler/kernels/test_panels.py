@@ -1,10 +1,12 @@
 """Reductions block by block: accumulators wait in memory, and the results are the same bits as without blocks."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 from dln.compiler.kernels.plan import Plan
+from dln.compiler.kernels.tiling import Registers, choose
 
 from .test_tiling import dense, gradient, run, window
 
@@ -51,3 +53,15 @@ def test_blocks_of_a_maximum():
     got, (w, x, _) = run(nest, plan)
     products = w.reshape(33, 10)[:, :, None] * x.reshape(33, 24)[:, None, :]
     np.testing.assert_allclose(got.reshape(10, 24), products.max(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("registers", [Registers(256, 16), Registers(512, 32)])
+def test_accumulators_wait_in_little_memory(registers):
+    """Whatever the numbers of tiles: they wait on the stack."""
+    chosen = 0
+    for outputs, batch, inputs in ((64, 40_000, 900), (500, 256, 500), (9_000, 64, 700), (70, 70, 5_000)):
+        plan = choose(dense(outputs, batch, inputs), registers).plan
+        if plan.depth:
+            chosen += 1
+            assert plan.places * plan.inner * math.prod(plan.tile) * 4 <= 65_536
+    assert chosen

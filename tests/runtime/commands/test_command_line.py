@@ -108,7 +108,11 @@ def test_every_command_has_help(name, capsys):
         (["eval", "tiny.dln", "--weights", "tiny.dln"], 1, "not a whole safetensors file"),
         (["show", "tiny.dln", "--stage", "sharin"], 2, "did you mean 'sharing'?"),
         (["train", "tiny.dln", "--set", "stop=early(metric = acuracy)"], 2, "did you mean 'accuracy'?"),
-        (["train", "normalised.dln", "--set", "batch=100000000000"], 1, "GB for minibatches of 100,000,000,000"),
+        (
+            ["train", "normalised.dln", "--set", "batch=100000000000"],
+            1,
+            "GB for minibatches of 100,000,000,000",
+        ),
         (["show", "tiny.dln", "--out", "absent/x.svg"], 1, "'absent/x.svg': no such file"),
         (["show", "tiny.dln", "--latex"], 2, "--latex goes with"),
         (["predict", "tiny.dln", "--weights", "w", "--out", "p.txt"], 2, "NAME.npz or NAME.csv"),
