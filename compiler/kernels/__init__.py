@@ -6,6 +6,6 @@ In: families that were chosen to share a nest of loops.  Out: `Loops`, then the 
     nests       nest → canonical, flattening → nest_builder → likeness, bounds → plan, products
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
     kernels     accumulators, waiting, pairing, tile → reduction → contraction → transpose
-    plans       trips, processor → footprints, traffic → cost → lower_bound, candidates → panels → tiling
+    plans       trips, processor → footprints, traffic → cost → candidates → lower_bound → panels → tiling
     text        llvm
 """

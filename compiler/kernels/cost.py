@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..mathematics.affine import bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
 from ..mathematics.walks import axes_in, postorder
@@ -151,6 +153,8 @@ class LaneCost:
         self.conditional = model.trips.conditional
         self._averages: dict[int, tuple[list[float], list[tuple[int, Work]]]] = {}
         self._bodies: dict[tuple[int, int], tuple[Body, int]] = {}
+        #: Tiles with lower bounds of their cycles (lower_bound.py).
+        self.bounded: dict[bool, tuple[list[tuple[int, ...]], np.ndarray]] = {}
         self._tiled: dict[tuple[int, ...], Tiled] = {}
         behind_bit = self.lane_bit if self.in_results else 0
         self.stored = sum(

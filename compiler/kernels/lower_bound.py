@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .candidates import Registers, Tile, tiles
 from .cost import LaneCost
 from .plan import CHAINS
 from .processor import LATENCY, LOADS_PER_CYCLE, OPERATIONS_PER_CYCLE, Processor
@@ -47,6 +48,17 @@ def least_cycles(cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> np.ndarray
         if cost.lane is not None and not cost.in_results:
             total += together * 5
     return blocks * total * _ROUNDING
+
+
+def bounded_tiles(
+    cost: LaneCost, registers: Registers, *, pairs: bool = True
+) -> tuple[list[Tile], np.ndarray]:
+    """The tiles that may be tried along a lane axis, and their lower bounds; found once for a cost."""
+    found = cost.bounded.get(pairs)
+    if found is None:
+        several = list(tiles(cost.model.nest, cost.lane, cost.lanes, registers, pairs=pairs))
+        found = cost.bounded[pairs] = several, least_cycles(cost, several)
+    return found
 
 
 def _loops(cost: LaneCost, counts: Sequence[np.ndarray]) -> tuple[_Many, _Many, _Many]:

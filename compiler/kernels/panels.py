@@ -17,10 +17,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .candidates import Registers, Tile, all_tile_orders, tiles
+from .candidates import Registers, Tile, all_tile_orders
 from .cost import LaneCost, in_time, near_within
 from .footprints import ENTRY, FAR_WAITING
-from .lower_bound import least_cycles
+from .lower_bound import bounded_tiles
 from .nest import Nest
 
 #: Bytes in which the accumulators of a panel wait, at most.
@@ -67,11 +67,10 @@ def _tiles(
     number = itertools.count()
     for cost in costs:
         if cost.in_results and len(cost.reduced) > 0:
-            candidates = list(tiles(nest, cost.lane, cost.lanes, registers, pairs=True))
-            bounds = least_cycles(cost, candidates).tolist()
+            candidates, bounds = bounded_tiles(cost, registers)
             found += [
                 (bound, next(number), tile, cost)
-                for bound, tile in zip(bounds, candidates, strict=True)
+                for bound, tile in zip(bounds.tolist(), candidates, strict=True)
                 if bound < limit
             ]
     return heapq.nsmallest(_TILES, found)
@@ -85,7 +84,7 @@ def _depths(cost: LaneCost, tile: Tile) -> Iterator[int]:
     runs, size = tiled.runs, cost.reduced[0].size
     inner = math.prod(runs[1:])
     # Not all numbers up to the size are tried: a batch may be beyond counting.
-    fewest, most = max(1, -(-_SHORTEST // inner)), min(size - 1, _LONGEST // inner)
+    fewest, most = max(1, math.ceil(_SHORTEST / inner)), min(size - 1, int(_LONGEST / inner))
     wanted = [n for n in range(fewest, most + 1) if size % n == 0]
     yield from wanted[-_DEPTHS:]
 

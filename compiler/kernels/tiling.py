@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -28,11 +27,10 @@ from .candidates import (
     lane_axes,
     reduction_orders,
     tile_orders,
-    tiles,
 )
 from .cost import CostModel, LaneCost
 from .division import is_worth_dividing
-from .lower_bound import least_cycles
+from .lower_bound import bounded_tiles, least_cycles
 from .memory import SIZES
 from .nest import Nest, accesses, buffer_of
 from .panels import in_panels
@@ -53,7 +51,7 @@ _WORTH_BLOCKS = 0.93
 _SIMPLE = 3_000.0
 #: Nests of fewer cycles are for one thread, whatever is said of their index points (division.py).
 _ALONE = 6_600.0
-#: Of so few plans lower bounds are not worth finding.
+#: Of so few first plans no lower bounds are found.
 _FEW = 3
 
 __all__ = ["Choice", "Registers", "choose"]
@@ -79,20 +77,20 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
     for lane, lanes in lanes_along:
         for reduced in reduction_orders(nest, lane, registers):
             cost = model.along(lane, lanes, reduced)
-            trials = [(cost, tile) for tile in first_tiles(nest, lane, lanes, registers)]
-            cycles, best, _ = _first(_cheapest(trials))
+            first = list(first_tiles(nest, lane, lanes, registers))
+            bounds = least_cycles(cost, first) if len(first) > _FEW else np.zeros(len(first))
+            cycles, best, _ = _first(_cheapest([(cost, first, bounds)]))
             ways.append((cycles, len(ways), best, cost))
     ways.sort(key=lambda way: way[:2])
     least, _, best, chosen = ways[0]
     near = [(least, best, chosen)]  # the plans that some order of the loops over tiles may make the best
     if nest.kind and nest.kind != "scatter":
         simple = least <= _SIMPLE
-        trials = [
-            (cost, tile)
+        groups = [
+            (cost, *bounded_tiles(cost, registers, pairs=not simple))
             for _, _, _, cost in ways[: 1 if simple else _LANE_AXES]
-            for tile in tiles(nest, cost.lane, cost.lanes, registers, pairs=not simple)
         ]
-        near += _cheapest(trials, least, 1 if simple else _ORDERED)
+        near += _cheapest(groups, least, 1 if simple else _ORDERED)
         least, best, chosen = _first(near)
     order: Sequence[int] = range(len(nest.axes))
     if least > _SIMPLE:
@@ -124,15 +122,12 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
 
 
 def _cheapest(
-    trials: Sequence[tuple[LaneCost, Tile]], known: float = math.inf, count: int = 1
+    groups: Sequence[tuple[LaneCost, Sequence[Tile], np.ndarray]], known: float = math.inf, count: int = 1
 ) -> list[tuple[float, Tile, LaneCost]]:
     """Of so many plans, in their order, those that may be among the `count` best, of cycles near those of the best or of one that
     is `known`. Plans are looked at in the order of their lower bounds, until these are too high."""
-    if len(trials) <= _FEW:
-        bounds = np.zeros(len(trials))
-    else:
-        groups = itertools.groupby(trials, key=lambda trial: trial[0])
-        bounds = np.concatenate([least_cycles(cost, [tile for _, tile in group]) for cost, group in groups])
+    trials = [(cost, tile) for cost, group, _ in groups for tile in group]
+    bounds = np.concatenate([lower for _, _, lower in groups])
     found: list[tuple[int, float]] = []
     least: list[float] = [known]  # in order
     for n in np.argsort(bounds, kind="stable").tolist():
