@@ -10,6 +10,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -34,19 +35,20 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[str, int], ...]:
     """Every module that a file imports, as `compiler.graph` or `numpy.linalg`, with the line. Types' imports do not count."""
-    tree = ast.parse(path.read_text())
-    only_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
     package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(tree):
-        if id(node) in only_types:
-            continue
+    for node in _statements(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name.removeprefix("dln."), node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -54,15 +56,29 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             module = ".".join(base + (node.module.split(".") if node.module else [])).removeprefix("dln.")
             for alias in node.names:
                 inner = f"{module}.{alias.name}" if module else alias.name
-                is_module = (ROOT / Path(*inner.split("."))).with_suffix(".py").exists() or (
-                    ROOT / Path(*inner.split("."))
-                ).is_dir()
-                yield (inner if is_module else module), node.lineno
+                yield (inner if is_module(inner) else module), node.lineno
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """All statements, those in functions too, without those that only a type checker sees. (No statement is in an expression.)"""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.If) and "TYPE_CHECKING" in ast.dump(inner.test):
+            continue
+        if isinstance(inner, ast.stmt):
+            yield inner
+        if isinstance(inner, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from _statements(inner)
+
+
+@cache
+def is_module(name: str) -> bool:
+    place = ROOT / Path(*name.split("."))
+    return place.with_suffix(".py").exists() or place.is_dir()
 
 
 def rooms_in_order(folder: Path) -> dict[str, int]:
     """Room → its place in the list of a folder's docstring. Rooms between two arrows share a place."""
-    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    docstring = ast.get_docstring(tree_of(folder / "__init__.py")) or ""
     places: dict[str, int] = {}
     for line in docstring.splitlines():
         if line.startswith("    ") and (line[4:5].isalpha() or line[16:17].isalpha()):
@@ -144,7 +160,7 @@ def test_only_some_rooms_write_llvm() -> None:
     for path in sorted([*COMPILER.rglob("*.py"), *(ROOT / "runtime").rglob("*.py")]):
         if path.stem.startswith(LLVM_ROOMS):
             continue
-        tree = ast.parse(path.read_text())
+        tree = tree_of(path)
         docstrings = {
             id(node.body[0].value)
             for node in ast.walk(tree)
