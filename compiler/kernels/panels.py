@@ -24,7 +24,7 @@ from .lower_bound import bounded_tiles
 from .nest import Nest
 
 #: Bytes in which the accumulators of a panel wait, at most.
-_MEMORY = 65_536
+_MEMORY = 262_144
 #: Cycles to load an accumulator and to store it again.
 _KEEPING = 2.5
 #: Terms of a block: at least and at most so many.
