@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..mathematics.affine import distance, linear
+from ..mathematics.circles import strongly_connected
 from ..mathematics.expression import Expression
 from ..source import Note
 from .state import ElaborationState
@@ -82,7 +83,9 @@ def check_cycles(state: ElaborationState, units: list[Unit]) -> bool:
     """Report cycles without a delay; True where there are none."""
     reads = {unit: reads_of(state, unit) for unit in units}
     good = True
-    for component in _components({u: [r.target for r in rs if r.target in reads] for u, rs in reads.items()}):
+    for component in strongly_connected(
+        {u: [r.target for r in rs if r.target in reads] for u, rs in reads.items()}
+    ):
         members = set(component)
         inner = [r for u in component for r in reads[u] if r.target in members]
         if not inner:
@@ -166,47 +169,3 @@ def _cycle(reads: dict[Unit, list[Read]]) -> list[Read] | None:
                 path.append(read)
                 stack.append((read.target, 0))
     return None
-
-
-def _components(edges: dict[Unit, list[Unit]]) -> list[list[Unit]]:
-    """Strongly connected components that can hold a cycle, in order of their first members (Tarjan, without recursion)."""
-    number: dict[Unit, int] = {}
-    low: dict[Unit, int] = {}
-    on_stack: set[Unit] = set()
-    stack: list[Unit] = []
-    found: list[list[Unit]] = []
-    order = {u: n for n, u in enumerate(edges)}
-    for root in edges:
-        if root in number:
-            continue
-        work: list[tuple[Unit, int]] = [(root, 0)]
-        while work:
-            unit, position = work.pop()
-            if unit not in number:
-                number[unit] = low[unit] = len(number)
-                stack.append(unit)
-                on_stack.add(unit)
-            following = edges[unit]
-            descended = False
-            for n in range(position, len(following)):
-                after = following[n]
-                if after not in number:
-                    work.append((unit, n))
-                    work.append((after, 0))
-                    descended = True
-                    break
-                if after in on_stack:
-                    low[unit] = min(low[unit], low[after])
-            if descended:
-                continue
-            if low[unit] == number[unit]:
-                component: list[Unit] = []
-                while True:
-                    member = stack.pop()
-                    on_stack.discard(member)
-                    component.append(member)
-                    if member is unit:
-                        break
-                if len(component) > 1 or unit in following:
-                    found.append(sorted(component, key=order.__getitem__))
-    return sorted(found, key=lambda c: order[c[0]])

@@ -30,8 +30,10 @@ _KEEPING = 2.5
 #: Terms of a block: at least and at most so many.
 _SHORTEST, _LONGEST = 48, 512
 #: Of so many tiles, those that would be best if all data were near, blocks are tried; and so many sizes of blocks.
-_TILES = 8
-_DEPTHS = 3
+_TILES = 4
+_DEPTHS = 2
+#: Blocks cost at least so much.
+_OVERHEAD = 1.06
 
 
 class Panelled(NamedTuple):
@@ -71,7 +73,7 @@ def _tiles(
             found += [
                 (bound, next(number), tile, cost)
                 for bound, tile in zip(bounds.tolist(), candidates, strict=True)
-                if bound < limit
+                if bound * _OVERHEAD < limit
             ]
     return heapq.nsmallest(_TILES, found)
 

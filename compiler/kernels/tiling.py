@@ -65,8 +65,12 @@ class Choice(NamedTuple):
     ideal: float
 
 
-def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choice:
-    """The best plan of a nest; of those whose lanes walk through a given buffer without gaps, if there are such."""
+def choose(nest: Nest, registers: Registers, through: int | None = None, *, roughly: bool = False) -> Choice:
+    """The best plan of a nest; of those whose lanes walk through a given buffer without gaps, if there are such.
+
+    `roughly`: with lanes along one axis only, and without a look at what blocks of the sum and other orders of loops would gain; to
+    compare nests of which one will be chosen.
+    """
     model = CostModel(nest, masks=registers.masks)
     ways: list[tuple[float, int, Tile, LaneCost]] = []
     lanes_along = list(lane_axes(nest, registers))
@@ -88,7 +92,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
         simple = least <= _SIMPLE
         groups = [
             (cost, *bounded_tiles(cost, registers, pairs=not simple))
-            for _, _, _, cost in ways[: 1 if simple else _LANE_AXES]
+            for _, _, _, cost in ways[: 1 if simple or roughly else _LANE_AXES]
         ]
         near += _cheapest(groups, least, 1 if simple else _ORDERED)
         least, best, chosen = _first(near)
@@ -102,7 +106,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None) -> Choi
                 if cycles < least * 0.99:
                     least, best, chosen, order = cycles, tile, cost, other
     panelled = None
-    if least > _LARGE:
+    if least > _LARGE and not roughly:
         fewest, best, chosen, order = _walk(nest, near, (least, best, chosen), order)
         if nest.kind and nest.kind != "scatter":
             panelled = in_panels(

@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
 
+from ..mathematics.circles import strongly_connected
 from ..mathematics.graph import Graph
 
 Node = TypeVar("Node", bound=Hashable)
@@ -28,17 +29,8 @@ def grouped_in_order(needs: Mapping[Node, Iterable[Node]]) -> list[list[Node]]:
     members = {node: [node] for node in needs}
     order = _in_order(needs, group, position)
     if len(order) < len(needs):
-        # networkx is slow to import, and most graphs have no circles.
-        import networkx as nx
-
-        edges: nx.DiGraph = nx.DiGraph()
-        edges.add_nodes_from(needs)
-        edges.add_edges_from((other, node) for node, others in needs.items() for other in others)
-        members = {}
-        for component in nx.strongly_connected_components(edges):
-            inside = sorted(component, key=position.__getitem__)
-            members[inside[0]] = inside
-            group.update(dict.fromkeys(inside, inside[0]))
+        members = {inside[0]: inside for inside in strongly_connected(needs)}
+        group = {node: first for first, inside in members.items() for node in inside}
         order = _in_order(needs, group, position)
     return [members[node] for node in order]
 

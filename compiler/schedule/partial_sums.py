@@ -38,12 +38,14 @@ _SHORTEST = 48
 
 @dataclass
 class PartialSums:
-    """`weigh` gives the plan of a kernel and its cycles.  `lay_out` makes the layout of a new family."""
+    """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.  `lay_out` makes the
+    layout of a new family."""
 
     graph: Graph
     layouts: dict[str, Layout]
     build: Callable[[Sequence[Member]], tuple[Nest, tuple[str, ...]]]
     weigh: Callable[[Sequence[Member]], Choice]
+    attempt: Callable[[Sequence[Member]], Choice]
     lay_out: Callable[[Family], Layout]
     #: What was found for a nest: which axis of the reduction is divided, and into how many parts.
     known: dict[Nest, tuple[int, int] | None] = field(default_factory=dict)
@@ -69,17 +71,19 @@ class PartialSums:
         first = members[0].family
         reduction = first.reduction
         assert reduction is not None
-        plan, cycles, ideal = self.weigh(members)
-        least = self._score(members) * 0.9
+        plan, cycles, ideal = choice = self.weigh(members)
+        least = self._score(choice) * 0.9
         if least < _WORTH_TRYING:
             return None
         read = sum(self.layouts[name].elements for name in first.sources)
+        if plan.extent >= _TILES and plan.depth:
+            return None  # blocks of the sum keep what they read near, and need no other array
         if plan.extent >= _TILES and (cycles < _GOOD_ENOUGH * ideal or read > ideal):
             return None  # enough tiles, and nothing to gain in the caches
         best = None
         for axis, count in _divisions(reduction):
             divided = self._divided(members, axis, count)
-            score = sum(map(self._score, divided)) + self._stored(divided[0][0].family)
+            score = sum(self._score(self.attempt(d)) for d in divided) + self._stored(divided[0][0].family)
             if score < least:
                 least, best = score, (reduction.axes.index(axis), count)
         return best
@@ -97,9 +101,10 @@ class PartialSums:
         size = self.layouts[parts.name].bytes
         return 2 * size / FAR_BANDWIDTH if size > SECOND_LEVEL else 0.0
 
-    def _score(self, members: Sequence[Member]) -> float:
+    @staticmethod
+    def _score(choice: Choice) -> float:
         """Cycles, more where there are too few tiles for several threads."""
-        plan, cycles, _ = self.weigh(members)
+        plan, cycles, _ = choice
         if cycles < _WORTH_TRYING / 4:
             return cycles
         return cycles * (1 + max(_TILES - plan.extent, 0) / _TILES)

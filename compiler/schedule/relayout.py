@@ -33,12 +33,14 @@ _MOVE = 0.06
 
 @dataclass
 class Relayout:
-    """`copies`: the names of those that are made. Layouts and graph know each copy that was tried."""
+    """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.  `copies`: the
+    names of those that are made. Layouts and graph know each copy that was tried."""
 
     graph: Graph
     layouts: dict[str, Layout]
     build: Callable[[Sequence[Member]], tuple[Nest, tuple[str, ...]]]
-    weigh: Callable[[Sequence[Member], str | None], Choice]
+    weigh: Callable[[Sequence[Member]], Choice]
+    attempt: Callable[[Sequence[Member], str | None], Choice]
     copies: set[str] = field(default_factory=set)
     #: What was found for a nest: which of its buffers are copied, and by which subscript.
     known: dict[Nest, list[tuple[int, int]]] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class Relayout:
         self, members: Sequence[Member], computed: Collection[str], repeats: int
     ) -> list[tuple[str, int]]:
         """The best copies: arrays, and the subscript that is innermost in each copy."""
-        choice = self.weigh(members, None)
+        choice = self.weigh(members)
         now = choice.cycles
         result: list[tuple[str, int]] = []
         for _ in range(2):  # at most one copy for each of two factors
@@ -88,7 +90,7 @@ class Relayout:
                 made = name in self.copies
                 # A copy along the sum is read number by number; one along the results is read in vectors.
                 through = None if self._is_summed(members[0].family, *key) else name
-                cycles = self.weigh(changed, through).cycles
+                cycles = self.attempt(changed, through).cycles
                 cycles += 0.0 if made else self._price(key[0]) / repeats
                 if cycles < best:
                     best, chosen = cycles, key

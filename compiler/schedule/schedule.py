@@ -132,10 +132,13 @@ class _Lowering:
         self.kernels: dict[str, Kernel] = {}
         self.known: dict[Nest, tuple[str, int]] = {}
         self.plans: dict[Nest, Choice] = {}
+        self.trials: dict[tuple[Nest, int | None], Choice] = {}
         self.built: dict[tuple[tuple[int, bool], ...], tuple[Nest, tuple[str, ...], tuple[Member, ...]]] = {}
         self.alike: dict[Hashable, tuple[Nest, tuple[str, ...], tuple[str, ...]]] = {}
-        self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh)
-        self.partial_sums = PartialSums(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
+        self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh, self._try)
+        self.partial_sums = PartialSums(
+            self.graph, self.layouts, self._build, self._weigh, self._try, self._lay_out
+        )
         self.columns = Columns(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
         #: Copies in another layout: the number of the step that makes each.
         self.copied: dict[str, int] = {}
@@ -236,11 +239,18 @@ class _Lowering:
         own = dict(zip(others, memories, strict=True))
         return nest, tuple(own.get(name, name) for name in names)
 
-    def _weigh(self, members: Sequence[Member], through: str | None = None) -> Choice:
+    def _weigh(self, members: Sequence[Member]) -> Choice:
+        return self._choice(self._build(members)[0])
+
+    def _try(self, members: Sequence[Member], through: str | None = None) -> Choice:
+        """About what `_weigh` gives, for members that may not be computed at all; of plans whose lanes run through an array."""
         nest, buffers = self._build(members)
-        if through is None or through not in buffers:
-            return self._choice(nest)
-        return choose(nest, self.registers, buffers.index(through))
+        at = buffers.index(through) if through in buffers else None
+        if at is None and nest in self.plans:
+            return self.plans[nest]
+        if (nest, at) not in self.trials:
+            self.trials[nest, at] = choose(nest, self.registers, at, roughly=True)
+        return self.trials[nest, at]
 
     def _lay_out(self, family: Family) -> Layout:
         return layout_of(family, self.capacity, self.precision, batch_inside=self.batch_inside)
