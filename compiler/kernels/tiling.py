@@ -68,8 +68,8 @@ class Choice(NamedTuple):
 def choose(nest: Nest, registers: Registers, through: int | None = None, *, roughly: bool = False) -> Choice:
     """The best plan of a nest; of those whose lanes walk through a given buffer without gaps, if there are such.
 
-    `roughly`: with lanes along one axis only, and without a look at what blocks of the sum and other orders of loops would gain; to
-    compare nests of which one will be chosen.
+    `roughly`: with lanes along one axis only, and without a look at what blocks of the sum and other orders of loops would
+    gain; to compare nests of which one will be chosen.
     """
     model = CostModel(nest, masks=registers.masks)
     ways: list[tuple[float, int, Tile, LaneCost]] = []

@@ -38,8 +38,8 @@ _SHORTEST = 48
 
 @dataclass
 class PartialSums:
-    """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.  `lay_out` makes the
-    layout of a new family."""
+    """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.
+    `lay_out` makes the layout of a new family."""
 
     graph: Graph
     layouts: dict[str, Layout]
