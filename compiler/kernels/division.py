@@ -1,6 +1,6 @@
 """How threads share the calls of a routine, and where barriers between them are needed.
 
-In: the calls of a `Routine`.  Out: `is_divided`, and `Pending`, which follows the calls one by one.
+In: the calls of a `Routine`.  Out: `is_divided`, `is_balanced`, and `Pending`, which follows the calls one by one.
 
 A call that is too small to be worth dividing is made by the first thread alone. This is decided from the costs that the program
 states, so it is the same for any number of threads. A barrier stands only where data may pass from one thread to another:
@@ -18,6 +18,8 @@ from .program import Call, Routine, TimeLoop
 MULTIPLY_ADDS_PER_NANOSECOND = 60
 BYTES_PER_NANOSECOND = 80
 WORTH_DIVIDING = 2000
+#: Of calls of so many nanoseconds, a thread that is done takes over pieces from the others.
+WORTH_BALANCING = 20_000
 
 
 def is_divided(call: Call) -> bool:
@@ -27,7 +29,20 @@ def is_divided(call: Call) -> bool:
 
 def is_worth_dividing(multiply_adds: int, size: int) -> bool:
     """Whether so many multiply-adds on so many bytes are enough work for several threads."""
-    return multiply_adds / MULTIPLY_ADDS_PER_NANOSECOND + size / BYTES_PER_NANOSECOND >= WORTH_DIVIDING
+    return _nanoseconds(multiply_adds, size) >= WORTH_DIVIDING
+
+
+def is_balanced(call: Call | TimeLoop) -> bool:
+    """Whether threads that are done with their part of a call take over pieces from the others, if it stands in no time loop."""
+    return (
+        isinstance(call, Call)
+        and is_divided(call)
+        and _nanoseconds(call.multiply_adds, call.bytes) >= WORTH_BALANCING
+    )
+
+
+def _nanoseconds(multiply_adds: int, size: int) -> float:
+    return multiply_adds / MULTIPLY_ADDS_PER_NANOSECOND + size / BYTES_PER_NANOSECOND
 
 
 def calls_of(routine: Routine) -> Iterator[Call]:

@@ -9,7 +9,7 @@ minibatch that is not full with copies of its last sample), sets the clocks, mak
 and copies the outputs out. job.py says what a job holds.
 
 A call's range is divided evenly between the threads, or the first thread makes the call alone; between the threads stand
-barriers: division.py decides on both.
+barriers: division.py decides on both. In long calls a thread that is done helps the others (driver_pieces.py).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..kernels.division import Pending, calls_of, is_divided
+from ..kernels.division import Pending, calls_of, is_balanced, is_divided
 from ..kernels.program import Call, Placement, Program, Routine, TimeLoop
 from ..mathematics.graph import CLOCKS
 from .driver_copy import RowCopy, copy_function, data_type_of, is_batched, row_copy
 from .driver_job import field_address, field_type
+from .driver_pieces import closed_pieces, opened_pieces
+from .driver_writer import Writer
 from .job import ROW_PADDING
 
 #: Calls of a routine that takes LLVM long.
@@ -53,72 +55,17 @@ def rows_per_thread(program: Program) -> int:
     return program.capacity + ROW_PADDING
 
 
-class _DriverText:
+class _DriverText(Writer):
     def __init__(
         self, program: Program, routine: Routine, vector_bits: int, x86: bool, profile: bool
     ) -> None:
         self.program, self.routine = program, routine
         self.vector_bits, self.x86, self.profile = vector_bits, x86, profile
+        super().__init__()
         self.symbols: Mapping[str, str] = {}
-        self.lines: list[str] = []
         self.copies: dict[str, str] = {}  # functions that copy rows, by name
-        self.count = 0
         self.call_number = 0
-        self.block = "entry"
-
-    # ------------------------------------------------------------------------------------------------- writing
-
-    def value(self, right: str) -> str:
-        self.count += 1
-        self.lines.append(f"  %v{self.count} = {right}")
-        return f"%v{self.count}"
-
-    def line(self, text: str) -> None:
-        self.lines.append("  " + text)
-
-    def start_block(self, name: str) -> None:
-        self.lines.append(f"{name}:")
-        self.block = name
-
-    def fresh(self, word: str) -> str:
-        self.count += 1
-        return f"{word}{self.count}"
-
-    def load_field(self, name: str) -> str:
-        return self.value(f"load {field_type(name)}, ptr {self.value(field_address(name))}")
-
-    def store_field(self, name: str, value: str) -> None:
-        self.line(f"store {field_type(name)} {value}, ptr {self.value(field_address(name))}")
-
-    def only_if(self, condition: str, word: str) -> str:
-        """Open a block that runs where the condition holds. Gives the label that ends it."""
-        inside, after = self.fresh(word), self.fresh("after")
-        self.line(f"br i1 {condition}, label %{inside}, label %{after}")
-        self.start_block(inside)
-        return after
-
-    def end_if(self, after: str) -> None:
-        self.line(f"br label %{after}")
-        self.start_block(after)
-
-    def open_loop(self, word: str, extent: int, reverse: bool = False) -> str:
-        """Begin a loop over 0 … extent−1, or downwards. Gives the variable."""
-        variable = self.fresh(word)
-        self.line(f"br label %{variable}.head")
-        before = self.block
-        self.start_block(f"{variable}.head")
-        first = extent - 1 if reverse else 0
-        self.line(f"%{variable} = phi i64 [ {first}, %{before} ], [ %{variable}.next, %{variable}.done ]")
-        return f"%{variable}"
-
-    def close_loop(self, variable: str, extent: int, reverse: bool = False) -> None:
-        name = variable[1:]
-        self.line(f"br label %{name}.done")
-        self.start_block(f"{name}.done")
-        self.line(f"%{name}.next = add i64 %{name}, {-1 if reverse else 1}")
-        self.line(f"%{name}.end = icmp eq i64 %{name}, {0 if reverse else extent - 1}")
-        self.line(f"br i1 %{name}.end, label %{name}.left, label %{name}.head")
-        self.start_block(f"{name}.left")
+        self.balanced = 0  # balanced calls so far
 
     def barrier(self) -> None:
         after = self.only_if("%several", "wait")
@@ -146,6 +93,7 @@ class _DriverText:
         self.open()
         self.start_block("minibatch")
         self.line("%position = phi i64 [ %start, %ready ], [ %following, %last ]")
+        self.line("%round = phi i64 [ 0, %ready ], [ %next.round, %last ]")
         self.line("%more = icmp slt i64 %position, %stop")
         self.line("br i1 %more, label %begin, label %finish")
         self.start_block("begin")
@@ -160,6 +108,7 @@ class _DriverText:
         self.end_minibatch()
         self.line("br label %last")
         self.start_block("last")
+        self.line("%next.round = add i64 %round, 1")
         self.line("br label %minibatch")
         self.start_block("finish")
         if self.x86:
@@ -179,7 +128,7 @@ class _DriverText:
             self.line(f"store i32 {flushing}, ptr %flushing")
             self.line("call void @llvm.x86.sse.ldmxcsr(ptr %flushing)")
         for name in ("memory", "datasets", "order", "start", "stop", "batch", "results", "outputs",
-                     "epoch", "training", "seed", "stop_flag", "threads"):  # fmt: skip
+                     "epoch", "training", "seed", "stop_flag", "threads", "tickets"):  # fmt: skip
             self.line(f"%{name} = load {field_type(name)}, ptr {self.value(field_address(name))}")
         own = self.value(f"mul i64 %thread, {rows_per_thread(self.program)}")
         self.line(f"%rows = getelementptr i64, ptr {self.load_field('rows')}, i64 {own}")
@@ -302,20 +251,49 @@ class _DriverText:
                 self.barrier()
             if not divided and not inside:
                 inside = self.only_if("%first", "alone")
-            self.one_call(item, time, *(self.shares[item.extent] if divided else ("0", str(item.extent))))
+            if time == "0" and is_balanced(item):
+                self.balanced_call(item)
+            else:
+                self.one_call(item, time, *(self.shares[item.extent] if divided else ("0", str(item.extent))))
         if inside:
             self.end_if(inside)
         return pending
 
     def one_call(self, call: Call, time: str, begin: str, end: str) -> None:
-        buffers = [self.value(f"getelementptr i8, ptr %memory, i64 {offset}") for offset in call.buffers]
-        operands = ", ".join(
-            [*(f"ptr {b}" for b in buffers), "i64 %valid", f"i64 {time}", f"i64 {begin}", f"i64 {end}"]
-        )
+        number = self.before_call()
+        self.call_kernel(call, self.buffers_of(call), time, begin, end)
+        self.after_call(number)
+
+    def balanced_call(self, call: Call) -> None:
+        """A call of which each thread does its own part, in pieces, and then what is left of the others': driver_pieces.py."""
+        number, buffers = self.before_call(), self.buffers_of(call)
+        word = self.fresh("pieces")
+        self.line(f"br i1 %several, label %{word}, label %{word}.whole")
+        self.start_block(f"{word}.whole")
+        self.call_kernel(call, buffers, "0", "0", str(call.extent))
+        self.line(f"br label %{word}.done")
+        self.lines += opened_pieces(word, call.extent, self.balanced)
+        self.call_kernel(call, buffers, "0", f"%{word}.begin", f"%{word}.end")
+        self.lines += closed_pieces(word)
+        self.block = f"{word}.done"
+        self.balanced += 1
+        self.after_call(number)
+
+    def buffers_of(self, call: Call) -> str:
+        values = [self.value(f"getelementptr i8, ptr %memory, i64 {offset}") for offset in call.buffers]
+        return "".join(f"ptr {value}, " for value in values)
+
+    def call_kernel(self, call: Call, buffers: str, time: str, begin: str, end: str) -> None:
+        name = self.symbols.get(call.kernel, call.kernel)
+        self.line(f"call void @{name}({buffers}i64 %valid, i64 {time}, i64 {begin}, i64 {end})")
+
+    def before_call(self) -> int:
         number, self.call_number = self.call_number, self.call_number + 1
         if self.profile:
             self.line(f"%before{number} = call i64 @dln_nanoseconds(ptr %job)")
-        self.line(f"call void @{self.symbols.get(call.kernel, call.kernel)}({operands})")
+        return number
+
+    def after_call(self, number: int) -> None:
         if self.profile:
             self.line(f"call void @dln_account(ptr %job, i64 %thread, i64 {number}, i64 %before{number})")
 

@@ -29,6 +29,7 @@ from typing import Any
 # profile    int64: nanoseconds per call of the routine, added to; null: none. Only code compiled with `profile` writes it.
 # threads    how many threads run the job; clock_function, yield_function: addresses in the system (Code.run sets the three)
 # rows       int64: room for each thread to note the row of every lane (Code.run)
+# tickets    int64: for each balanced call and thread the number of pieces of its part that were asked for (Code.run)
 # halt       the first thread's decision to stop
 # arrived, generation   of the barrier between calls; each on a cache line of its own
 FIELDS: tuple[tuple[str, str], ...] = (
@@ -51,6 +52,7 @@ FIELDS: tuple[tuple[str, str], ...] = (
     ("clock_function", "ptr"),
     ("yield_function", "ptr"),
     ("rows", "ptr"),
+    ("tickets", "ptr"),
     ("halt", "i64"),
     ("padding1", "[16 x i64]"),
     ("arrived", "i32"),
@@ -67,7 +69,7 @@ FIELD_TYPES: dict[str, Any] = {
 }
 
 
-#: Numbers between the rows of two threads in job.rows: a cache line.
+#: Numbers between the rows of two threads in job.rows, and between two numbers in job.tickets: a cache line.
 ROW_PADDING = 8
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..kernels.division import calls_of, is_divided
+from ..kernels.division import calls_of, is_balanced, is_divided
 from ..kernels.program import Program
 from . import threads as thread_pools
 from .cache import load_entry, store_entry
@@ -92,6 +92,7 @@ class _Loaded:
     address: int
     function: Callable[[int, int], None]
     divided: bool
+    balanced: int  # calls in which threads take over pieces from each other
     teams: dict[int, Team] = field(default_factory=dict)  # by number of threads
 
 
@@ -130,8 +131,9 @@ class Code:
         self._libraries.append(library)
         self.seconds[routine] = time.perf_counter() - start
         address = library.addresses[entry]
-        divided = any(map(is_divided, calls_of(self.program.routines[routine])))
-        return _Loaded(address, _Entry(address), divided)
+        what = self.program.routines[routine]
+        divided = any(map(is_divided, calls_of(what)))
+        return _Loaded(address, _Entry(address), divided, sum(map(is_balanced, what.calls)))
 
     def _object_files(self, routine: str) -> list[bytes]:
         """The routine's entry, its kernels, and what copies rows for it. Raises NativeError."""
@@ -169,6 +171,8 @@ class Code:
         if threads > 1 and loaded.divided:
             team = loaded.teams.setdefault(threads, Team())
             several = team.choose(minibatches)
+        tickets = (ctypes.c_int64 * (several * loaded.balanced * threads * ROW_PADDING))()
+        job.tickets = ctypes.addressof(tickets)
         start = time.perf_counter()
         if not (several and thread_pools.run(_pool_functions, loaded.address, job, threads)):
             job.threads = 1
