@@ -94,7 +94,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
             (cost, *bounded_tiles(cost, registers, pairs=not simple))
             for _, _, _, cost in ways[: 1 if simple or roughly else _LANE_AXES]
         ]
-        near += _cheapest(groups, least, 1 if simple else _ORDERED)
+        near += _cheapest(groups, least, 1 if simple or roughly else _ORDERED)
         least, best, chosen = _first(near)
     order: Sequence[int] = range(len(nest.axes))
     if least > _SIMPLE:
