@@ -65,6 +65,9 @@ class _Kernel:
     def _in_blocks(self) -> None:
         """The reduction of all tiles of a panel block by block. Their accumulators wait in memory for the next block."""
         builder, tile, plan = self.builder, self.tile, self.plan
+        assert len(plan.loops) > 1 or plan.depth % plan.stride == 0, (
+            "a step would run over the end of its block"
+        )
         first = Reduction(tile).beginning()
         waiting = Waiting(builder, first, plan.places * plan.inner)
         zero = builder.integer(0)

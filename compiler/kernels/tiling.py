@@ -119,7 +119,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
     parallel = _parallel(axes, tile) if least > _ALONE and _may_be_divided(nest) else 0
     plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
     plan = _written_out(nest, plan)
-    if panelled is not None:
+    if panelled is not None and (len(plan.loops) > 1 or panelled.depth % plan.stride == 0):
         # All loops over tiles are one range: a panel holds so many tiles, and no more than its memory is for.
         plan = dataclasses.replace(plan, parallel=len(axes), depth=panelled.depth, places=panelled.tiles)
     return Choice(plan, least, model.ideal(registers.lanes(nest)))

@@ -65,3 +65,15 @@ def test_accumulators_wait_in_little_memory(registers):
             chosen += 1
             assert plan.places * plan.inner * math.prod(plan.tile) * 4 <= 262_144
     assert chosen
+
+
+@pytest.mark.parametrize("inputs", [500, 900, 1_000, 4_000])
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_blocks_hold_whole_steps(outputs, inputs):
+    """Few results: several steps of the loop stand one after the other, and none may run over the end of a block."""
+    nest = dense(outputs, 4_096, inputs)
+    plan = choose(nest, Registers(256, 16)).plan
+    assert not plan.depth or len(plan.loops) > 1 or plan.depth % plan.stride == 0
+    got, (w, x, _) = run(nest, plan)
+    expected = w.reshape(inputs, outputs).T.astype(np.float64) @ x.reshape(inputs, 4_096)
+    np.testing.assert_allclose(got.reshape(outputs, 4_096), expected, atol=1e-3)
