@@ -45,8 +45,13 @@ def _keeping_all() -> Iterator[None]:
             gc.enable()
 
 
-def front(source: str | Path, settings: Mapping[str, str] | None = None) -> Network:
-    """Read, parse and elaborate a file. Raises DiagnosticError with every error of the file."""
+def front(
+    source: str | Path, settings: Mapping[str, str] | None = None, *, compiling: bool = False
+) -> Network:
+    """Read, parse and elaborate a file. Raises DiagnosticError with every error of the file.
+
+    `compiling`: it is compiled afterwards; what makes machine code starts meanwhile.
+    """
     path = Path(source)
 
     def again() -> Network:
@@ -58,10 +63,12 @@ def front(source: str | Path, settings: Mapping[str, str] | None = None) -> Netw
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError):  # the front end finds the words for it
         return _computable(again())
-    return _network(text, str(source), path.parent, settings or {}, again)
+    return _network(text, str(source), path.parent, settings or {}, again, compiling)
 
 
-def front_text(text: str, path: str = "<text>", settings: Mapping[str, str] | None = None) -> Network:
+def front_text(
+    text: str, path: str = "<text>", settings: Mapping[str, str] | None = None, *, compiling: bool = False
+) -> Network:
     """The same for a text; imports and tables are looked for beside `path`."""
 
     def again() -> Network:
@@ -69,11 +76,16 @@ def front_text(text: str, path: str = "<text>", settings: Mapping[str, str] | No
 
         return elaborate_text(text, path, settings or {})
 
-    return _network(text, path, Path(path).parent, settings or {}, again)
+    return _network(text, path, Path(path).parent, settings or {}, again, compiling)
 
 
 def _network(
-    text: str, path: str, folder: Path, settings: Mapping[str, str], again: Callable[[], Network]
+    text: str,
+    path: str,
+    folder: Path,
+    settings: Mapping[str, str],
+    again: Callable[[], Network],
+    compiling: bool,
 ) -> Network:
     """A network from the disk, or elaborated now and kept there."""
     from .stored.networks import NetworkPlace, content_digest
@@ -81,12 +93,21 @@ def _network(
     place = NetworkPlace(text, path, folder, settings, again)
     if (found := place.find()) is not None:
         return found
+    if compiling:
+        _start_code_process()
     from .elaborate.tables import noting_files
 
     with noting_files() as files, _keeping_all():
         network = _computable(again())
     place.keep(network, {name: content_digest(name, content) for name, content in files.items()})
     return network
+
+
+def _start_code_process() -> None:
+    """LLVM takes a tenth of a second to start, in a process of its own: meanwhile this one has other things to do."""
+    from .machine.code_processes import start
+
+    start()
 
 
 def _computable(network: Network) -> Network:
@@ -185,6 +206,7 @@ def compile_network(
     else:
         from .machine.ahead import Ahead
 
+        _start_code_process()
         ahead = Ahead(target)
         with _keeping_all():
             graph, program, seconds = lower_network(

@@ -32,7 +32,7 @@ def load(
 
     Raises DiagnosticError for an invalid file (its text shows every place), OSError, InputError.
     """
-    elaborated = front(path, _as_text(settings))
+    elaborated = front(path, _as_text(settings), compiling=True)
     return Network(elaborated, Path(path).parent, seed=seed, precision=precision, threads=threads)
 
 
@@ -50,7 +50,7 @@ def compile(
     Everything else is as in `load`.
     """
     where = Path(folder) if folder is not None else Path.cwd()
-    elaborated = front_text(text, str(where / "<text>"), _as_text(settings))
+    elaborated = front_text(text, str(where / "<text>"), _as_text(settings), compiling=True)
     return Network(elaborated, where, seed=seed, precision=precision, threads=threads)
 
 

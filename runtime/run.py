@@ -56,7 +56,7 @@ def prepare(file: str, settings: Mapping[str, str], threads: int | None, precisi
     from ..compiler.pipeline import front
     from .program import Network
 
-    elaborated = front(file, settings)
+    elaborated = front(file, settings, compiling=True)
     for what, there in (("loss", elaborated.graph.loss), ("train section", elaborated.train)):
         if there is None:
             raise NothingToTrain(f"'{file}' has no {what}, so there is nothing to train")

@@ -6,6 +6,7 @@ In: a `Program`.  Out: `Code`, whose entry runs many minibatches in one call.
                 vector_random → vector_math
     driver      job → driver_support, driver_job, driver_copy, driver_threads, driver_pieces →
                 driver_writer → driver
-    code        cache, fingerprint → target → image → elf, module → native → ahead, threads, team → machine_code
+    code        cache, fingerprint, code_generation → target → code_processes, image → elf, module → native →
+                ahead, threads, team → machine_code
     times       driver_speed → speed → prediction
 """

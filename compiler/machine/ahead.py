@@ -6,8 +6,8 @@ In: kernels, as the schedule makes them.  Out: the object files of those that we
     program = lower(graph, …, ready=ahead.take)
     ahead.finished(symbols)                        {"dln_kernel_…": object file, …}
 
-LLVM runs outside of Python's lock, so this costs the lowering next to nothing, where there is a second core. Small programs are
-lowered before the thread would have begun. The results are the same as without it.
+LLVM runs in another process, or at least outside of Python's lock, so this costs the lowering next to nothing, where there is a
+second core. The results are the same as without it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from collections import deque
 from collections.abc import Container
 
 from ..kernels.program import Kernel
+from . import code_processes
 from .module import kernel_symbol, kernel_text
 from .native import NativeError, available_cores, compile_text
 from .target import Target
 
-#: Seconds of lowering after which the thread begins: what is done sooner is not worth one.
+#: Seconds of lowering after which the thread begins where LLVM works in this process: what is done sooner is not worth one.
 _PATIENCE = 0.1
 #: Seconds after which a thread lets another one have Python's lock, while kernels are compiled ahead.
 _INTERVAL = 0.0005
@@ -47,7 +48,8 @@ class Ahead:
             return
         self._waiting.append(kernel)
         working = self._thread is not None and self._thread.is_alive()
-        if not working and time.monotonic() - self._begun > _PATIENCE:
+        patience = 0.0 if code_processes.are_available() else _PATIENCE
+        if not working and time.monotonic() - self._begun >= patience:
             self._thread = threading.Thread(target=self._compile, name="dln kernels")
             self._thread.start()
 

@@ -1,27 +1,26 @@
-"""From LLVM text to machine code that Python can call; nothing else binds LLVM.
+"""From LLVM text to machine code that Python can call.
 
 In: LLVM text and a `Target`.  Out: object code for any target; for this machine, the addresses of its functions.
 
     library = load_code(compile_texts([text], host_target()), ["main"])
     library.addresses["main"]
 
-Object code is kept on disk (cache.py). LLVM never sees text that it did not accept: all text is parsed and verified first, and a
-fault is a `NativeError`, not the end of the process.
+Object code is kept on disk (cache.py). It is made in processes of its own where that can be (code_processes.py); a fault is a
+`NativeError`, not the end of the process.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import itertools
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from . import code_generation
 from .cache import load_entry, store_entry
+from .code_generation import PIPELINE, CodeError, initialize, llvm, llvm_lock
 from .fingerprint import llvm_fingerprint
 from .target import TARGETS, Target, known_host, remember_host
 
@@ -39,24 +38,8 @@ __all__ = [
 ]
 
 
-class _Binding:
-    """`llvmlite.binding`, imported when it is first needed: what was compiled earlier runs without."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module("llvmlite.binding"), name)
-
-
-llvm: Any = _Binding()
-
-
 class NativeError(Exception):
     """Text that LLVM does not accept, or code that cannot be linked: a fault of the compiler, or of the machine."""
-
-
-@cache
-def _initialize() -> None:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
 
 
 @cache
@@ -65,49 +48,18 @@ def host_target() -> Target:
     known = known_host()
     if known is not None:
         return known
-    _initialize()
-    triple, features = llvm.get_process_triple(), llvm.get_host_cpu_features()
-    bits, registers = 128, 32 if triple.startswith(("aarch64", "arm64", "riscv")) else 16
-    if features.get("avx512f"):
-        bits, registers = 512, 32
-    elif features.get("avx2"):
-        bits = 256
-    target = Target(triple, llvm.get_host_cpu_name(), features.flatten(), bits, registers)
+    from . import code_processes
+
+    target = Target(*code_processes.host())
     remember_host(target)
     return target
 
 
 # ------------------------------------------------------------------------------------------------------ compilation
 
-#: LLVM objects are built by one thread at a time.
-_llvm_lock = threading.RLock()
 
-
-def _machine(target: Target) -> Any:
-    _initialize()
-    try:
-        found = llvm.Target.from_triple(target.triple)
-        return found.create_target_machine(
-            cpu=target.cpu,
-            features=target.features,
-            opt=2,
-            reloc="pic",
-            codemodel="small",
-            abiname=target.abi,
-        )
-    except RuntimeError as error:
-        raise NativeError(f"no code can be made for '{target.triple}': {error}") from error
-
-
-def _checked_module(text: str, target: Target, machine: Any) -> Any:
-    try:
-        module = llvm.parse_assembly(text, llvm.create_context())
-        module.triple = target.triple
-        module.data_layout = str(machine.target_data)
-        module.verify()
-    except RuntimeError as error:
-        raise NativeError(str(error)) from error
-    return module
+#: Characters of text that keep LLVM busy for as long as it takes to start another process with it.
+_WORTH_A_WORKER = 100_000
 
 
 def compile_texts(texts: Sequence[str], target: Target) -> list[bytes]:
@@ -115,11 +67,11 @@ def compile_texts(texts: Sequence[str], target: Target) -> list[bytes]:
 
     Raises NativeError for text that is not valid.
     """
-    rest = ("object", llvm_fingerprint(), target.triple, target.cpu, target.features, target.abi, _PIPELINE)
+    rest = ("object", llvm_fingerprint(), target.triple, target.cpu, target.features, target.abi, PIPELINE)
     found = [load_entry((*rest, text)) for text in texts]
     missing = [k for k, code in enumerate(found) if code is None]
     missing.sort(key=lambda k: -len(texts[k]))  # the longest first, so that none is begun last
-    workers = min(len(missing), available_cores())
+    workers = min(len(missing), available_cores(), 1 + sum(len(texts[k]) for k in missing) // _WORTH_A_WORKER)
     if workers > 1:
         from concurrent.futures import ThreadPoolExecutor
 
@@ -144,56 +96,20 @@ def available_cores() -> int:
 
 
 def _compile(text: str, target: Target) -> bytes:
-    with _llvm_lock:
-        machine = _machine(target)
-        module = _checked_module(text, target, machine)
-        _optimize(module, machine)
-    # This takes most of the time, and needs no lock: module, context and machine belong to this call alone.
-    return _emit(machine, module)
+    from . import code_processes
 
-
-def _emit(machine: Any, module: Any) -> bytes:
-    """`machine.emit_object(module)`, outside of the lock that llvmlite takes round every call into LLVM."""
-    emit = getattr(llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
-    if emit is None:
-        try:
-            return bytes(machine.emit_object(module))
-        except RuntimeError as error:
-            raise NativeError(str(error)) from error
-    with llvm.ffi.OutputString() as message:
-        buffer = emit(machine, module, 1, message)
-        if not buffer:
-            raise NativeError(str(message))
     try:
-        library = llvm.ffi.lib
-        return ctypes.string_at(library.LLVMPY_GetBufferStart(buffer), library.LLVMPY_GetBufferSize(buffer))
-    finally:
-        llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
-
-
-#: Part of the cache's key: to be changed with `_optimize`.
-_PIPELINE = "1"
-
-
-def _optimize(module: Any, machine: Any) -> None:
-    """A light pipeline. The kernels come vectorised, unrolled, with common subexpressions shared and invariants hoisted: LLVM's
-    standard pipeline took twice as long and made nothing faster."""
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
-    manager = llvm.create_new_module_pass_manager()
-    manager.add_always_inliner_pass()
-    manager.add_instruction_combine_pass()
-    manager.add_simplify_cfg_pass()
-    manager.add_global_dead_code_eliminate_pass()
-    manager.run(module, builder)
+        return code_processes.object_code(text, target)
+    except CodeError as error:
+        raise NativeError(str(error)) from error
 
 
 def assembly(text: str, target: Target) -> str:
     """LLVM text in the target's assembly language, for people."""
-    with _llvm_lock:
-        machine = _machine(target)
-        module = _checked_module(text, target, machine)
-        _optimize(module, machine)
-        return str(machine.emit_assembly(module))
+    try:
+        return code_generation.assembly(text, target.triple, target.cpu, target.features, target.abi)
+    except CodeError as error:
+        raise NativeError(str(error)) from error
 
 
 # ---------------------------------------------------------------------------------------------------------- linking
@@ -210,7 +126,7 @@ class Library:
 @cache
 def _linker() -> Any:
     """The one JIT of this process."""
-    _initialize()
+    initialize()
     llvm.check_jit_execution()
     return llvm.create_lljit_compiler(None, use_jit_link=True, suppress_errors=True)
 
@@ -235,7 +151,7 @@ def load_code(
     for name in wanted:
         builder.export_symbol(name)
     try:
-        with _llvm_lock:
+        with llvm_lock:
             tracker = builder.link(_linker(), f"dln{next(_library_numbers)}")
     except (RuntimeError, OSError) as error:
         raise NativeError(f"machine code cannot be linked: {error}") from error

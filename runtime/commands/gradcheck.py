@@ -39,7 +39,7 @@ def command(
         from ..program import Network
         from ..random_samples import random_samples
 
-        elaborated = front(file, settings)
+        elaborated = front(file, settings, compiling=True)
         warn(elaborated.warnings)
         if elaborated.graph.loss is None:
             raise click.UsageError(f"'{file}' has no loss, so there is no gradient")

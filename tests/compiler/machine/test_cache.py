@@ -61,7 +61,7 @@ def test_damaged_files_are_ignored_and_written_again(place: Path, damage: str) -
 def test_code_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "define i32 @answer() {\n  ret i32 42\n}\n"
     first = compile_text(text, host_target())
-    monkeypatch.setattr(native, "_machine", None)  # whoever compiles now, fails
+    monkeypatch.setattr(native, "_compile", None)  # whoever compiles now, fails
     assert compile_text(text, host_target()) == first
     with pytest.raises(TypeError):
         compile_text(text + "\n", host_target())
