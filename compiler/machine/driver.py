@@ -84,7 +84,8 @@ class _DriverText(Writer):
     def text(self) -> str:
         routine = self.routine
         # The time of a long routine is that of its kernels: between them stand calls in a row, and LLVM is not to polish them.
-        long = self.x86 and sum(1 for _ in calls_of(routine)) > _LONG
+        calls = list(calls_of(routine))
+        long = self.x86 and (len(calls) > _LONG or any(map(is_balanced, calls)))
         attributes = "noinline optnone " if long else ""
         self.lines = [
             f"define void @dln_routine_{routine.name}(ptr %job, i64 %thread) {attributes}{{",
