@@ -5,7 +5,7 @@ In: the costs of one lane axis (cost.py), and tiles.  Out: for each tile what `L
     bounds = least_cycles(cost, [(1, 8), (4, 8), (6, 16)])
 
 What is issued is counted as cost.py counts it; that data must come, and that masks are found anew, is left out. A plan whose
-bound lies above the cost of another need not be looked at.
+bound lies above the cost of another need not be looked at; nor need a nest be built whose bound (`Least`) is too high.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .candidates import Registers, Tile, tiles
-from .cost import LaneCost
+from ..mathematics.expression import Axis
+from .candidates import Registers, Tile, first_tiles, lane_axes, reduction_orders, tiles
+from .cost import CostModel, LaneCost
+from .nest import Nest
 from .plan import CHAINS
 from .processor import LATENCY, LOADS_PER_CYCLE, OPERATIONS_PER_CYCLE, Processor
 
@@ -26,8 +28,13 @@ _Many = np.ndarray | float
 _ROUNDING = 1 - 1e-9
 
 
-def least_cycles(cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Of each tile (elements along each axis of the results) cycles that the nest takes at least."""
+def least_cycles(
+    cost: LaneCost,
+    tiles: Sequence[tuple[int, ...]],
+    term_loads: Sequence[tuple[int, float]] | None = None,
+) -> np.ndarray:
+    """Of each tile (elements along each axis of the results) cycles that the nest takes at least. `term_loads`: what the loads of
+    the reduction cost, if it is not what `cost` says."""
     model, nest = cost.model, cost.model.nest
     sizes = np.array(tiles, dtype=np.float64).reshape(len(tiles), len(nest.axes)).T
     blocks = np.ones(len(tiles))
@@ -40,7 +47,7 @@ def least_cycles(cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> np.ndarray
     total = _issued(model.processor, loads + together * cost.stored, operations) + 4
     if nest.kind:
         runs, entries, masks = _loops(cost, counts)
-        loads = _total(cost.term_loads, counts)
+        loads = _total(cost.term_loads if term_loads is None else term_loads, counts)
         operations = _total(model.term.operations, counts) + together * (model.products + 0.5 * masks)
         step = _issued(model.processor, loads, operations + model.processor.counting)
         chains = 1 if nest.kind.startswith("arg") else np.maximum(CHAINS // together, 1)
@@ -59,6 +66,42 @@ def bounded_tiles(
         several = list(tiles(cost.model.nest, cost.lane, cost.lanes, registers, pairs=pairs))
         found = cost.bounded[pairs] = several, least_cycles(cost, several)
     return found
+
+
+class Least:
+    """Lower bounds of one nest, and of others that differ from it in the order of one array."""
+
+    def __init__(self, nest: Nest, registers: Registers) -> None:
+        self.nest, self.registers = nest, registers
+        self._model: CostModel | None = None
+        self._costs: dict[Axis | None, list[tuple[LaneCost, list[Tile]]]] = {}
+
+    def cycles(self, near: int | None = None, along: str = "") -> float:
+        """Of the nest; if each load of the buffer `near` cost no more than one of a vector, and lanes ran `along` an axis (by its
+        name, where the nest has it)."""
+        lanes = [lane for lane, _ in lane_axes(self.nest, self.registers)]
+        lanes = [lane for lane in lanes if lane and lane.name == along] or lanes
+        found = math.inf
+        for lane in lanes:
+            for cost, several in self._along(lane):
+                accesses = zip(cost.term_loads, cost.model.term.accesses, strict=True)
+                loads = [(n, min(c, 1.0) if a.buffer == near else c) for (n, c), a in accesses]
+                found = min(found, float(np.min(least_cycles(cost, several, loads))))
+        return found
+
+    def _along(self, lane: Axis | None) -> list[tuple[LaneCost, list[Tile]]]:
+        known = self._costs.get(lane)
+        if known is None:
+            if self._model is None:
+                self._model = CostModel(self.nest, masks=self.registers.masks)
+            lanes = dict(lane_axes(self.nest, self.registers))[lane]
+            several = list(first_tiles(self.nest, lane, lanes, self.registers))
+            if self.nest.kind and self.nest.kind != "scatter":
+                several += tiles(self.nest, lane, lanes, self.registers, pairs=True)
+            orders = reduction_orders(self.nest, lane, self.registers)
+            known = [(self._model.along(lane, lanes, order), several) for order in orders]
+            self._costs[lane] = known
+        return known
 
 
 def _loops(cost: LaneCost, counts: Sequence[np.ndarray]) -> tuple[_Many, _Many, _Many]:

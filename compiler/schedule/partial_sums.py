@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..kernels.footprints import FAR_BANDWIDTH
+from ..kernels.lower_bound import Least
 from ..kernels.memory import Layout
 from ..kernels.nest import Nest
 from ..kernels.nest_builder import Member
@@ -34,12 +35,14 @@ _TILES = 16
 #: Numbers of parts that are tried, and how long a part is at least.
 _PARTS = (4, 8, 16, 32)
 _SHORTEST = 48
+#: So much of a lower bound of the whole is one of its parts.
+_SURELY = 0.95
 
 
 @dataclass
 class PartialSums:
     """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.
-    `lay_out` makes the layout of a new family."""
+    `lay_out` makes the layout of a new family, `least` lower bounds of a nest."""
 
     graph: Graph
     layouts: dict[str, Layout]
@@ -47,6 +50,7 @@ class PartialSums:
     weigh: Callable[[Sequence[Member]], Choice]
     attempt: Callable[[Sequence[Member]], Choice]
     lay_out: Callable[[Family], Layout]
+    least: Callable[[Nest], Least]
     #: What was found for a nest: which axis of the reduction is divided, and into how many parts.
     known: dict[Nest, tuple[int, int] | None] = field(default_factory=dict)
 
@@ -80,10 +84,14 @@ class PartialSums:
             return None  # blocks of the sum keep what they read near, and need no other array
         if plan.extent >= _TILES and (cycles < _GOOD_ENOUGH * ideal or read > ideal):
             return None  # enough tiles, and nothing to gain in the caches
+        if _SURELY * self.least(self.build(members)[0]).cycles() > least:
+            return None  # the parts are as much work as the whole
         best = None
         for axis, count in _divisions(reduction):
-            divided = self._divided(members, axis, count)
-            score = sum(self._score(self.attempt(d)) for d in divided) + self._stored(divided[0][0].family)
+            parts, whole = self._divided(members, axis, count)
+            score = self._score(self.attempt(parts)) + self._stored(parts[0].family)
+            if score < least:
+                score += self._score(self.attempt(whole))
             if score < least:
                 least, best = score, (reduction.axes.index(axis), count)
         return best

@@ -6,7 +6,7 @@ In: the families of a kernel that reduces.  Out: the same reading copies, and th
                                                        of lanes at the end
     ∂w[i, j] = Σ_batch x[batch, i] · ∂y by 1[batch, j] with j innermost in the copy: lanes over j, twice as fast
 
-Every copy that could help is tried on the cost model.
+Every copy that could help is tried on the cost model, but for those that cannot pay for themselves even if all data were near.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..kernels.lower_bound import Least
 from ..kernels.memory import SIZES, Layout, in_order
 from ..kernels.nest import Nest
 from ..kernels.nest_builder import Member
@@ -29,18 +30,21 @@ _GOOD_ENOUGH = 1.35
 #: Cycles to copy an element, in registers; and to bring a byte from and to the caches.
 _TURN = 0.35
 _MOVE = 0.06
+#: So much of a lower bound is sure: it is found for the axes that the nest has without the copy.
+_SURELY = 0.95
 
 
 @dataclass
 class Relayout:
-    """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.  `copies`: the
-    names of those that are made. Layouts and graph know each copy that was tried."""
+    """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made, `least` the lower
+    bounds of a nest.  `copies`: the names of those that are made. Layouts and graph know each copy that was tried."""
 
     graph: Graph
     layouts: dict[str, Layout]
     build: Callable[[Sequence[Member]], tuple[Nest, tuple[str, ...]]]
     weigh: Callable[[Sequence[Member]], Choice]
     attempt: Callable[[Sequence[Member], str | None], Choice]
+    least: Callable[[Nest], Least]
     copies: set[str] = field(default_factory=set)
     #: What was found for a nest: which of its buffers are copied, and by which subscript.
     known: dict[Nest, list[tuple[int, int]]] = field(default_factory=dict)
@@ -82,16 +86,17 @@ class Relayout:
             best, chosen = now * 0.9, None
             if now < _WORTH_TRYING or now < _GOOD_ENOUGH * choice.ideal:
                 break
-            for key in self._candidates(members[0].family):
-                if key[0] in computed or self._price(key[0]) / repeats > now - choice.ideal:
-                    continue
-                changed = self._reading(members, *key)
-                name = self._name(*key)
-                made = name in self.copies
+            trials = []
+            for number, key in enumerate(self._candidates(members[0].family)):
+                if key[0] not in computed and self._price(key[0]) / repeats <= now - choice.ideal:
+                    price = 0.0 if self._name(*key) in self.copies else self._price(key[0]) / repeats
+                    trials.append((self._bound(members, *key) + price, number, key, price))
+            for bound, _, key, price in sorted(trials):
+                if bound >= best:
+                    break
                 # A copy along the sum is read number by number; one along the results is read in vectors.
-                through = None if self._is_summed(members[0].family, *key) else name
-                cycles = self.attempt(changed, through).cycles
-                cycles += 0.0 if made else self._price(key[0]) / repeats
+                through = None if self._is_summed(members[0].family, *key) else self._name(*key)
+                cycles = self.attempt(self._reading(members, *key), through).cycles + price
                 if cycles < best:
                     best, chosen = cycles, key
             if chosen is None:
@@ -100,6 +105,16 @@ class Relayout:
             now = best
             result.append(chosen)
         return result
+
+    def _bound(self, members: Sequence[Member], array: str, innermost: int) -> float:
+        """Cycles that the members take at least if they read a copy, which is not made for that."""
+        family = members[0].family
+        nest, buffers = self.build(members)
+        places = {load.subscripts[innermost] for load in family.loads if load.array == array}
+        along = ""  # any axis
+        if len(places) == 1 and not self._is_summed(family, array, innermost):
+            along = f"a{family.axes.index(places.pop())}"
+        return _SURELY * self.least(nest).cycles(buffers.index(array), along)
 
     def _candidates(self, family: Family) -> list[tuple[str, int]]:
         """Arrays of the sum with a subscript that is a plain index and not innermost."""

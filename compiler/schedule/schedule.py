@@ -20,6 +20,7 @@ import numpy as np
 
 from ..kernels import contraction, llvm, loops, transpose
 from ..kernels.likeness import likeness
+from ..kernels.lower_bound import Least
 from ..kernels.memory import (
     OVERRUN,
     SIZES,
@@ -133,11 +134,12 @@ class _Lowering:
         self.known: dict[Nest, tuple[str, int]] = {}
         self.plans: dict[Nest, Choice] = {}
         self.trials: dict[tuple[Nest, int | None], Choice] = {}
+        self.bounds: dict[Nest, Least] = {}
         self.built: dict[tuple[tuple[int, bool], ...], tuple[Nest, tuple[str, ...], tuple[Member, ...]]] = {}
         self.alike: dict[Hashable, tuple[Nest, tuple[str, ...], tuple[str, ...]]] = {}
-        self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh, self._try)
+        self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh, self._try, self._least)
         self.partial_sums = PartialSums(
-            self.graph, self.layouts, self._build, self._weigh, self._try, self._lay_out
+            self.graph, self.layouts, self._build, self._weigh, self._try, self._lay_out, self._least
         )
         self.columns = Columns(self.graph, self.layouts, self._build, self._weigh, self._lay_out)
         #: Copies in another layout: the number of the step that makes each.
@@ -251,6 +253,11 @@ class _Lowering:
         if (nest, at) not in self.trials:
             self.trials[nest, at] = choose(nest, self.registers, at, roughly=True)
         return self.trials[nest, at]
+
+    def _least(self, nest: Nest) -> Least:
+        if nest not in self.bounds:
+            self.bounds[nest] = Least(nest, self.registers)
+        return self.bounds[nest]
 
     def _lay_out(self, family: Family) -> Layout:
         return layout_of(family, self.capacity, self.precision, batch_inside=self.batch_inside)

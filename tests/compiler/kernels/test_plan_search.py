@@ -7,7 +7,7 @@ import math
 import pytest
 from dln.compiler.kernels.candidates import Registers, first_tiles, lane_axes, reduction_order, tiles
 from dln.compiler.kernels.cost import CostModel
-from dln.compiler.kernels.lower_bound import least_cycles
+from dln.compiler.kernels.lower_bound import Least, least_cycles
 from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
 from dln.compiler.kernels.tiling import choose
 from dln.compiler.mathematics.expression import Axis, Load, at_most, less
@@ -15,10 +15,10 @@ from dln.compiler.mathematics.expression import Axis, Load, at_most, less
 REGISTERS = [Registers(256, 16), Registers(512, 32)]
 
 
-def dense(rows: int, columns: int, inner: int, *, batch: bool = False) -> Nest:
-    """c[m, n] = Σ_k a[m, k] · b[k, n], k among the valid samples if it is the batch."""
+def dense(rows: int, columns: int, inner: int, *, batch: bool = False, transposed: bool = False) -> Nest:
+    """c[m, n] = Σ_k a[m, k] · b[k, n], k among the valid samples if it is the batch; b lies by columns if it is transposed."""
     m, n, k = Axis("a0", rows, -1), Axis("a1", columns, -3), Axis("r0", inner, -2)
-    term = Load("0", (m * inner + k,)) * Load("1", (k * columns + n,))
+    term = Load("0", (m * inner + k,)) * Load("1", (n * inner + k if transposed else k * columns + n,))
     sizes = (rows * inner, inner * columns, rows * columns)
     buffers = tuple(Buffer("float32", size) for size in sizes)
     where = (less(k, VALID),) if batch else ()
@@ -78,6 +78,22 @@ def test_no_tile_of_the_best_lane_axis_is_better_than_the_chosen_one(
             cost = model.along(lane, lanes, reduction_order(nest, lane))
             least = min(map(cost.cycles, tiles(nest, lane, lanes, registers, pairs=True)), default=math.inf)
             assert choice.cycles <= 1.002 * least or choice.cycles < 3000
+
+
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+@pytest.mark.parametrize("nest", NESTS)
+def test_no_nest_takes_less_than_its_lower_bound(nest: Nest, registers: Registers) -> None:
+    assert 0.4 < Least(nest, registers).cycles() / choose(nest, registers).cycles <= 1
+
+
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+@pytest.mark.parametrize("sizes", [(128, 96, 64), (500, 256, 500), (24, 300, 7)])
+def test_the_bound_of_a_copy_is_found_without_it(sizes: tuple[int, int, int], registers: Registers) -> None:
+    """The copy has the columns innermost, so the nest that reads it is the one that is not transposed."""
+    before, copied = Least(dense(*sizes, transposed=True), registers), choose(dense(*sizes), registers, 1)
+    assert 0.5 < before.cycles(1, "a1") / copied.cycles <= 1
+    assert before.cycles(1) <= before.cycles(1, "a1")
+    assert before.cycles(1) <= before.cycles()
 
 
 def test_walks_in_every_order_are_what_the_loops_one_by_one_bring() -> None:
