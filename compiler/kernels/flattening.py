@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..mathematics.affine import Linear, Range, bounds, linear
-from ..mathematics.expression import Axis, Expression, Load, Lookup, apply, integer
+from ..mathematics.expression import Axis, Expression, Load, Lookup, apply, integer, shared_load
 from ..mathematics.graph import Graph
 from ..mathematics.static_values import evaluate
 from ..mathematics.walks import axes_in, postorder
@@ -121,7 +121,9 @@ class Buffers:
             place = (linear(below[0]).expression(),)
             key = f"{self.buffer(name)}{guard}"
             done[node] = (
-                Load(key, place, node.type) if isinstance(node, Load) else Lookup(key, place, node.type)
+                shared_load(key, place, node.type)
+                if isinstance(node, Load)
+                else Lookup(key, place, node.type)
             )
         return done[root]
 

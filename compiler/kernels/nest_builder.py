@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ..mathematics.affine import linear
 from ..mathematics.expression import BATCH, Axis, Constant, Expression, Load, apply, integer, less
@@ -190,7 +191,11 @@ def _other_steps(root: Expression, own: Mapping[str, int | None], axes: tuple[Ax
 
 def _canonical(letter: str, number: int, axis: Axis, capacity: int) -> Axis:
     """An axis known by its position alone, so that equal nests are equal."""
-    extent = capacity if axis == BATCH else axis.size
+    return _numbered(letter, number, capacity if axis == BATCH else axis.size)
+
+
+@lru_cache(maxsize=1 << 12)
+def _numbered(letter: str, number: int, extent: int) -> Axis:
     return Axis(f"{letter}{number}", extent, -2 * number - (1 if letter == "a" else 2))
 
 

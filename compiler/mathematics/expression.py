@@ -105,7 +105,8 @@ class Axis(Expression):
     type: Type = field(default="integer", init=False)
 
     def __hash__(self) -> int:
-        return self.serial
+        # Not the number itself: axes of nests have the same numbers, and Python hashes −1 and −2 alike.
+        return self.serial ^ 0x2545F491 ^ ((self.extent or 0) << 32)
 
     def __eq__(self, other: object) -> bool:  # the library's would build two tuples, very often
         if self is other or other.__class__ is not Axis or self.serial != other.serial:  # type: ignore[attr-defined]
@@ -166,7 +167,7 @@ class Load(_Hashed):
         return self.subscripts
 
     def with_children(self, children: tuple[Expression, ...]) -> Expression:
-        return Load(self.array, children, self.type)
+        return shared_load(self.array, children, self.type)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,6 +248,7 @@ def real(value: float) -> Constant:
     return Constant(float(value), "real")
 
 
+@lru_cache(maxsize=1 << 12, typed=True)
 def integer(value: int) -> Constant:
     return Constant(int(value), "integer")
 
@@ -272,8 +274,12 @@ def apply(function: str, *operands: Operand) -> Expression:
     Operands of + − · min max select and of comparisons must agree in type; `real` turns an integer or a boolean into a
     real number.
     """
-    like: Type = next((o.type for o in operands if isinstance(o, Expression) and o.type != "boolean"), "real")
-    arguments = tuple(as_expression(o, like) for o in operands)
+    arguments: tuple[Expression, ...] = operands  # type: ignore[assignment]
+    for operand in operands:
+        if not isinstance(operand, Expression):
+            types = [o.type for o in operands if isinstance(o, Expression) and o.type != "boolean"]
+            arguments = tuple([as_expression(o, types[0] if types else "real") for o in operands])
+            break
     if function in _COMPARISONS or function in _LOGIC:
         kind: Type = "boolean"
     elif function in _INTEGER_ONLY:
@@ -291,11 +297,20 @@ def _node(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expre
     return Apply(function, arguments, kind)
 
 
+@lru_cache(maxsize=1 << 14)
+def shared_load(array: str, subscripts: tuple[Expression, ...], type: Type = "real") -> Load:
+    """The same load for the same array and subscripts, as long as it is remembered."""
+    return Load(array, subscripts, type)
+
+
 def forget_nodes() -> None:
     """Let go of the nodes that are remembered."""
+    _fold.cache_clear()
     _node.cache_clear()
+    shared_load.cache_clear()
 
 
+@lru_cache(maxsize=1 << 14)
 def _fold(function: str, arguments: tuple[Expression, ...], kind: Type) -> Expression:
     constants = [a.value for a in arguments if a.__class__ is Constant]  # type: ignore[attr-defined]
     if constants and len(constants) == len(arguments) and function != "select":

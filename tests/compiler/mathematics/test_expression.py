@@ -47,6 +47,13 @@ def tree() -> Expression:
     return apply("+", apply("tanh", part), apply("*", part, Load("x", (BATCH, i))))
 
 
+def test_axes_of_nests_and_what_is_made_of_them_have_hashes_of_their_own() -> None:
+    """Their serial numbers are −1, −2, … in every nest; where hashes meet, whole trees are compared again and again."""
+    axes = [Axis(f"a{k}", extent, -k) for k in range(1, 9) for extent in (2, 3, 64, 640)] + [BATCH]
+    for make in (lambda a: a, lambda a: a * 3 + 1, lambda a: Load("0", (a,))):
+        assert len({hash(make(a)) for a in axes}) == len(axes)
+
+
 def test_trees_are_equal_by_structure_though_nothing_is_remembered() -> None:
     first = tree()
     forget_nodes()
