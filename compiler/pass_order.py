@@ -10,7 +10,6 @@ In: an elaborated network.  Out: `Graph`s, one after every pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from .elaborate import Network, instantiate_optimizer, optimizer_rates, step_settings
@@ -24,10 +23,11 @@ from .passes.shared_values import share_values
 from .passes.sharing import solve
 from .passes.simplify import simplify
 from .passes.tables import tabulate
+from .record import record
 from .syntax import Call
 
 
-@dataclass(frozen=True)
+@record
 class Pass:
     """One row: a graph in, a graph out. `needs` tells when it runs: always, for gradients, or for an optimizer."""
 

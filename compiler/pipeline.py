@@ -15,10 +15,11 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .record import record
 from .source import Diagnostic, DiagnosticError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def check(path: str | Path, settings: Mapping[str, str] | None = None) -> list[D
         return error.diagnostics
 
 
-@dataclass
+@record(frozen=False)
 class Compiled:
     """A network compiled for one capacity and precision."""
 

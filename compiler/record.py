@@ -1,48 +1,76 @@
-"""Frozen dataclasses that are quick to define: for files that define many, and are imported before anything can start.
+"""Dataclasses that are quick to define: for files that define many, and are imported before anything can start.
 
-In: a class with annotated fields.  Out: the class, as `dataclasses.dataclass(frozen=True)` makes it.
+In: a class with annotated fields.  Out: the class, as `dataclasses.dataclass(frozen=True)` makes it, or without `frozen`.
 
     @record
     class Name(Node):
         name: str
 
-The library's decorator writes and compiles six functions for every class, half a millisecond each time a process starts. Here
-only `__init__` is compiled; the others are the same for all classes and look at the fields. `dataclasses.fields`, `replace`,
-`match` and `pprint` work as they do there (tests/compiler/test_record.py compares the two).
+    @record(frozen=False, eq=False)
+    class Slot:
+        value: int = 0
+
+The library's decorator writes and compiles two to six functions for every class, half a millisecond each time a process starts.
+Here only `__init__` is compiled, when the first object is made; the others are the same for all classes and look at the fields.
+`dataclasses.fields`, `replace`, `match` and `pprint` work as they do there (tests/compiler/test_record.py compares the two).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from operator import attrgetter
 from reprlib import recursive_repr
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform, overload
 
 _Class = TypeVar("_Class")
 
 
+@overload
+def record(kind: type[_Class]) -> type[_Class]: ...
+
+
+@overload
+def record(
+    kind: None = None, *, frozen: bool = True, eq: bool = True
+) -> Callable[[type[_Class]], type[_Class]]: ...
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def record(kind: type[_Class]) -> type[_Class]:
+def record(kind: type | None = None, *, frozen: bool = True, eq: bool = True) -> Any:
     """The class decorator. Fields of base classes come first, `field(kw_only=True)` ones are given by name."""
+    if kind is None:
+        return lambda kind: _made(kind, frozen, eq)
+    return _made(kind, frozen, eq)
+
+
+def _made(kind: type, frozen: bool, eq: bool) -> type:
+    if kind.__doc__ is None:
+        kind.__doc__ = kind.__name__  # the library would look for the signature
     made: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(kind)
     fields = dataclasses.fields(made)
-    made.__init__ = _initializer(made, fields)
-    made.__repr__ = __create_fn__(tuple(f.name for f in fields if f.repr))
-    compared = tuple(f.name for f in fields if f.compare)
-    made.__eq__, made.__hash__ = _equality(compared)
-    made.__setattr__, made.__delattr__ = _refuse_change, _refuse_change
-    made.__dataclass_params__.repr = True
+
+    def __init__(self: Any, *values: Any, **by_name: Any) -> None:
+        made.__init__ = _initializer(made, fields, frozen)
+        made.__init__(self, *values, **by_name)
+
+    made.__init__ = __init__
+    if "__repr__" not in kind.__dict__:
+        made.__repr__ = __create_fn__(tuple(f.name for f in fields if f.repr))
+        made.__dataclass_params__.repr = True
+    if eq and "__eq__" not in kind.__dict__:
+        made.__eq__, made.__hash__ = _equality(tuple(f.name for f in fields if f.compare), frozen)
+    if frozen:
+        made.__setattr__, made.__delattr__ = _refuse_change, _refuse_change
     return made  # type: ignore[no-any-return]
 
 
-def _initializer(kind: type, fields: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
-    names: dict[str, Any] = {}
+def _initializer(kind: type, fields: tuple[dataclasses.Field[Any], ...], frozen: bool) -> Callable[..., None]:
+    names: dict[str, Any] = {"_MISSING": dataclasses.MISSING}
     ordinary: list[str] = ["self"]
     by_name: list[str] = []
-    body = ["own = self.__dict__"]
+    body = ["own = self.__dict__"] if frozen else []
     for f in fields:
-        if not f.init:
-            raise TypeError(f"{kind.__name__}.{f.name}: every field of a record is given when it is made")
         text, value = f.name, f.name
         if f.default is not dataclasses.MISSING:
             names[f"_{f.name}"] = f.default
@@ -51,11 +79,17 @@ def _initializer(kind: type, fields: tuple[dataclasses.Field[Any], ...]) -> Call
             names[f"_{f.name}"] = f.default_factory
             text += "=_MISSING"
             value = f"_{f.name}() if {f.name} is _MISSING else {f.name}"
-        (by_name if f.kw_only else ordinary).append(text)
-        body.append(f"own[{f.name!r}] = {value}")
+        if f.init:
+            (by_name if f.kw_only else ordinary).append(text)
+        elif text == f.name:
+            continue  # `__post_init__` gives it
+        else:
+            value = f"_{f.name}()" if text.endswith("_MISSING") else f"_{f.name}"
+        body.append(f"own[{f.name!r}] = {value}" if frozen else f"self.{f.name} = {value}")
+    if hasattr(kind, "__post_init__"):
+        body.append("self.__post_init__()")
     parameters = ", ".join([*ordinary, "*", *by_name] if by_name else ordinary)
-    names["_MISSING"] = dataclasses.MISSING
-    exec(f"def __init__({parameters}):\n  " + "\n  ".join(body), names)
+    exec(f"def __init__({parameters}):\n  " + "\n  ".join(body or ["pass"]), names)
     result: Callable[..., None] = names["__init__"]
     result.__qualname__ = f"{kind.__qualname__}.__init__"
     return result
@@ -72,20 +106,20 @@ def __create_fn__(names: tuple[str, ...]) -> Callable[[Any], str]:
     return shown  # type: ignore[no-any-return]
 
 
-def _equality(names: tuple[str, ...]) -> tuple[Callable[[Any, Any], Any], Callable[[Any], int]]:
+def _equality(names: tuple[str, ...], hashed: bool) -> tuple[Callable[[Any, Any], Any], Any]:
+    compared: Callable[[Any], Any] = attrgetter(*names) if names else lambda self: ()
+
     def __eq__(self: Any, other: Any) -> Any:
         if self is other:
             return True
         if type(other) is not type(self):
             return NotImplemented
-        own, theirs = self.__dict__, other.__dict__
-        return all(own[name] == theirs[name] for name in names)
+        return compared(self) == compared(other)
 
     def __hash__(self: Any) -> int:
-        own = self.__dict__
-        return hash(tuple([own[name] for name in names]))
+        return hash(compared(self))
 
-    return __eq__, __hash__
+    return __eq__, __hash__ if hashed else None
 
 
 def _refuse_change(self: Any, name: str, *value: Any) -> None:

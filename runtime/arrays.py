@@ -13,12 +13,12 @@ Any memory order, byte order and number type will do; what is already right is n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..compiler.mathematics.graph import Array
+from ..compiler.record import record
 from ..compiler.source import did_you_mean
 from .errors import InputError
 
@@ -26,7 +26,7 @@ from .errors import InputError
 RowPlace = Callable[[int], str]
 
 
-@dataclass(frozen=True)
+@record
 class Samples:
     """`arrays`: input name → array with the samples first. `single`: one sample came, without that axis."""
 

@@ -25,13 +25,12 @@ from ..mathematics.expression import (
     Lookup,
     apply,
     conjunction,
-    conjuncts,
     integer,
     real,
     select,
 )
 from ..mathematics.graph import Table
-from ..mathematics.walks import substitute
+from ..mathematics.walks import conjuncts, substitute
 from ..source import Note, Span
 from . import messages
 from .ranges import opposite

@@ -10,16 +10,17 @@ does not. Scalars mix with anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..mathematics.expression import Expression
+from ..record import record
 from ..source import NOWHERE, Span
 from .scope import Binding, Scope
 from .targets import Instance, Site
 from .terms import Around, Index
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Positions:
     """The axes at which whole arrays are taken. `indices` is None until something fixes them.
 
@@ -35,7 +36,7 @@ class Positions:
     declared: bool = True
 
 
-@dataclass(frozen=True)
+@record
 class Context:
     """`ellipsis`: the indices that `..` stands for here; `group`: the extents of `..` in this block or function.
 

@@ -12,18 +12,17 @@ condition keeps before or behind one: sum[s where s < t] h[s].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..mathematics.affine import distance, linear
 from ..mathematics.circles import strongly_connected
 from ..mathematics.expression import Expression
+from ..record import record
 from ..source import Note
 from .state import ElaborationState
 from .targets import Target, Unit, View
 from .terms import Access, Index, Reduce, own_postorder
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Read:
     """`unit` reads `target`; `delays`: position of a delayed subscript → its constant."""
 

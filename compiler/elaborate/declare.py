@@ -14,10 +14,11 @@ else a new index. In a weight or an input it is always an extent.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from .. import syntax
 from ..mathematics.expression import Constant, Expression, integer
+from ..record import record
 from ..source import Note, Span
 from .context import Context, index_name
 from .evaluate import Evaluator
@@ -27,7 +28,7 @@ from .targets import Instance, Site, Slot, Target, Unit
 from .terms import POISON, Index, SizeVariable, is_poison
 
 
-@dataclass
+@record(frozen=False)
 class Axes:
     """The axes of a declaration: all indices, those with a name, those of `..`."""
 

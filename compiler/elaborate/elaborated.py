@@ -13,18 +13,19 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from .. import syntax
 from ..mathematics.graph import Graph
+from ..record import record
 from ..source import Diagnostic, Source
 
 if TYPE_CHECKING:
     from .scope import Scope
 
 
-@dataclass
+@record(frozen=False)
 class Network:
     """One elaborated file.
 

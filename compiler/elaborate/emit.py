@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..mathematics.affine import bounds
-from ..mathematics.expression import BATCH, Apply, Constant, Expression, apply, conjuncts, integer, select
+from ..mathematics.expression import BATCH, Apply, Constant, Expression, apply, integer, select
 from ..mathematics.graph import Family
-from ..mathematics.walks import axes_in
+from ..mathematics.walks import axes_in, conjuncts
 from .lifting import Lifting
 from .ranges import opposite
 from .scene import Abandon, Scene, Steps, existing

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from ..mathematics.affine import proves
 from ..mathematics.draws import standard_draw
-from ..mathematics.expression import BATCH, FALSE, Axis, Expression, Load, apply, conjuncts, real
+from ..mathematics.expression import BATCH, FALSE, Axis, Expression, Load, apply, real
 from ..mathematics.graph import Family, Reduction
-from ..mathematics.walks import axes_in, own_postorder
+from ..mathematics.walks import axes_in, conjuncts, own_postorder
 from .accesses import Accesses
 from .scene import Abandon, Scene
 from .terms import Draw, Index, Reduce

@@ -12,7 +12,6 @@ A form is shown to be ≥ 0 by its range, or by a fact f ≥ 0, or two of them: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ..mathematics.expression import Apply, Expression, apply, at_most, integer,
 from ..mathematics.graph import Graph
 from ..mathematics.static_values import evaluate
 from ..mathematics.walks import axes_in, is_static
+from ..record import record
 
 #: Values of an index that are tried to learn what a condition says.
 TRIAL_LIMIT = 100_000
@@ -29,7 +29,7 @@ TRIAL_LIMIT = 100_000
 PAIR_LIMIT = 24
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Fact:
     """A condition that holds, and linear forms that it says are ≥ 0."""
 

@@ -9,11 +9,12 @@ follow from its expression; recurrences need their axes written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from .. import syntax
 from ..mathematics.expression import Expression
+from ..record import record
 from ..source import Note, did_you_mean
 from .context import Context, Positions
 from .declare import heading
@@ -23,7 +24,7 @@ from .terms import POISON, Access, Index, Reduce, contains_poison, is_poison, ow
 from .weights import Weights, mentions
 
 
-@dataclass
+@record(frozen=False)
 class Work:
     """A declaration whose expression is to be read, and the names that it mentions."""
 

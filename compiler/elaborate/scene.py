@@ -11,7 +11,7 @@ the value of a term by yielding it:
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..mathematics.expression import (
     Axis,
@@ -26,6 +26,7 @@ from ..mathematics.expression import (
 )
 from ..mathematics.graph import Array, Graph
 from ..mathematics.walks import own_postorder
+from ..record import record
 from ..source import NOWHERE, Note, Span, did_you_mean
 from .ranges import Fact, Prover, fact_of
 from .state import ElaborationState
@@ -48,7 +49,7 @@ class Abandon(Exception):
     """A unit cannot be built; why has been reported."""
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Scene:
     """The facts that hold where a term stands, the family that it belongs to, the axes in reach in order.
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from .. import syntax
 from ..mathematics.expression import Expression
 from ..mathematics.scalar import SCALAR_FUNCTIONS, ScalarFunction
+from ..record import record
 from ..source import Span
 from .targets import Instance, Slot, Target
 
@@ -26,7 +26,7 @@ CLOCKS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class IndexSet:
     """`index gate = {input, forget, cell, output}`."""
 
@@ -35,13 +35,13 @@ class IndexSet:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class FunctionBinding:
     declaration: syntax.FunctionDeclaration
     scope: Scope
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class BlockBinding:
     """Blocks of one name: they differ in the ranks of their arguments."""
 
@@ -49,13 +49,13 @@ class BlockBinding:
     scope: Scope
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class MapBinding:
     declaration: syntax.MapDeclaration
     scope: Scope
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class DrawBinding:
     """A random draw of an initializer or, if `network`, in an expression; `defaults`: its arguments where they are left out."""
 
@@ -65,7 +65,7 @@ class DrawBinding:
     network: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class OptimizerBinding:
     declaration: syntax.OptimizerDeclaration
     scope: Scope

@@ -9,10 +9,11 @@ variable that unification finds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .. import syntax
 from ..mathematics.expression import Constant, Expression
+from ..record import record
 from ..source import Note, Span
 from . import messages
 from .context import Context
@@ -22,7 +23,7 @@ from .targets import Target
 from .terms import POISON, Access, Index, Reduce, SizeVariable, contains_poison, is_poison, own_postorder
 
 
-@dataclass
+@record(frozen=False)
 class Signature:
     """What a block or function declares, and where its body looks up names."""
 

@@ -12,12 +12,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 
 from ..mathematics.expression import Type
+from ..record import record
 from ..source import NOWHERE, Diagnostic, DiagnosticError, Note, Source, Span, did_you_mean
 
 #: Bytes of a CSV table.
@@ -40,7 +41,7 @@ def noting_files() -> Iterator[dict[str, bytes]]:
         _files_read.reset(token)
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class StaticTable:
     """values: int64 or float64.  name: set when the graph is built."""
 

@@ -11,17 +11,18 @@ In: declarations.  Out: objects that terms refer to until names and axes are fin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from .. import syntax
 from ..mathematics.expression import TRUE, Expression, Type
 from ..mathematics.graph import ArrayKind
+from ..record import record
 from ..source import NOWHERE, Span
 from .terms import Index, SizeVariable
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Target:
     """label: the name as the file says it.  shown: how messages call it, if otherwise.  name: the final name in the graph."""
 
@@ -43,7 +44,7 @@ class Target:
         return self
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Slot(Target):
     """An array. `declaration` and `scope` are kept for the initializer, which is read last."""
 
@@ -61,7 +62,7 @@ class Slot(Target):
     updates: list[tuple[int, Unit]] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Unit(Target):
     """An index equation. Its path is that of `home`, then `suffix` (or the label).
 
@@ -104,7 +105,7 @@ class Unit(Target):
         return unit
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class View(Target):
     """A target with its first subscripts fixed, or with entries left out: an argument that depends on outer indices.
 
@@ -119,7 +120,7 @@ class View(Target):
     instance: Instance | None = None
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Site:
     """A declaration in whose expression blocks are used."""
 
@@ -133,7 +134,7 @@ class Site:
         return joined(self.instance.path if self.instance else "", self.name)
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Instance:
     """One use of a block (or of a function that takes arrays); the network itself is the instance without a site."""
 

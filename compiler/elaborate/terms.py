@@ -16,11 +16,12 @@ of an inlined function is, stays one node and becomes one value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from ..mathematics.expression import Expression, Type, apply
 from ..mathematics.walks import own_postorder
+from ..record import record
 from ..source import NOWHERE, Span
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .targets import Target
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class SizeVariable(Expression):
     """An extent. `value` is set once, by `Sizes`; `because` says what set it, for messages."""
 
@@ -39,7 +40,7 @@ class SizeVariable(Expression):
     type: Type = field(default="integer", init=False)
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Index(Expression):
     """An index variable. `declared` tells an extent that the file states from one that is inferred."""
 
@@ -51,7 +52,7 @@ class Index(Expression):
     type: Type = field(default="integer", init=False)
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Access(Expression):
     target: Target
     subscripts: tuple[Expression, ...]
@@ -73,7 +74,7 @@ class Access(Expression):
         )
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class TableAccess(Expression):
     table: StaticTable
     subscripts: tuple[Expression, ...]
@@ -94,7 +95,7 @@ class TableAccess(Expression):
         )
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Reduce(Expression):
     """kind: a kind of graph.py, or 'average'. `batch`: the samples are reduced too."""
 
@@ -119,7 +120,7 @@ class Reduce(Expression):
         return Reduce(self.kind, self.indices, self.batch, where, body, self.span, self.calls)
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Draw(Expression):
     """A random number, drawn anew for every index point around it: 'uniform' in (0, 1), or 'normal' with deviation 1.
 
@@ -132,7 +133,7 @@ class Draw(Expression):
     type: Type = field(default="real", init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Around:
     """A reduction around a term: its indices (found out later for a `..` outside of blocks), and whether it is over the batch."""
 
@@ -140,7 +141,7 @@ class Around:
     batch: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Poison(Expression):
     """What a mistake leaves behind: whatever is made of it is poison too and says nothing more."""
 

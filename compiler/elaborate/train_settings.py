@@ -11,13 +11,13 @@ A weight is meant by its name (hidden.w), by the layer or block that it is in (h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import syntax
 from ..mathematics.expression import Axis, Constant, Expression, Load, integer, real
 from ..mathematics.graph import RATE_SCALE, Array, Family, Graph, Initializer
 from ..mathematics.walks import own_postorder
+from ..record import record
 from ..source import Span, did_you_mean
 from .context import Context, Positions, index_name
 from .emit import Emitter
@@ -41,7 +41,7 @@ _FORMS: dict[str, dict[str, dict[str, float | None]]] = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Penalty:
     """Ω(w) of one entry of a weight, over `axes`."""
 
@@ -51,7 +51,7 @@ class Penalty:
     span: Span
 
 
-@dataclass(frozen=True)
+@record
 class Rule:
     """One call of a setting: its word, its number, and the weights that it is for."""
 

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..mathematics.affine import Linear, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression, apply, integer
 from ..mathematics.walks import axes_in
+from ..record import record
 
 
-@dataclass
+@record(frozen=False)
 class Bounds:
     """The loop runs from max(0, *lower) in steps of `step` to below min(extent, *upper), where all `tests` hold.
 
@@ -41,7 +42,7 @@ class Bounds:
         return not self.lower and not self.upper and self.step == 1
 
 
-@dataclass
+@record(frozen=False)
 class Split:
     """`before`: tests of what is known outside of all loops.  `loops`: one for each loop.  `masks`: tests of each lane."""
 

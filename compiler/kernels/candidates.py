@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in
+from ..record import record
 from .nest import VALID, Nest
 
 #: Sizes that are tried along an axis of a tile, and where two or three axes are tried together.
@@ -28,7 +28,7 @@ _PERMUTED = 4
 Tile = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Registers:
     """The vector registers: bits of each, and how many; whether lanes can be masked at no cost."""
 

@@ -10,8 +10,9 @@ none between calls that the first thread makes one after the other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ..record import record
 from .program import Call, Routine, TimeLoop
 
 #: What a core does in a nanosecond, roughly, and how many nanoseconds of work are worth dividing.
@@ -56,7 +57,7 @@ def calls_of(routine: Routine) -> Iterator[Call]:
             yield item
 
 
-@dataclass(frozen=True)
+@record
 class Pending:
     """Which calls other threads may still be busy with: since the last barrier that the program asked for, by kind; and
     whether there are calls of the first thread before that, because the barrier itself was not needed."""

@@ -11,15 +11,15 @@ is part of a fused multiply-add.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..mathematics.affine import Linear, linear
 from ..mathematics.expression import Apply, Axis, Expression, Load
 from ..mathematics.walks import postorder
+from ..record import record
 from .nest import is_access, is_guarded
 
 
-@dataclass
+@record(frozen=False)
 class Step:
     """A node in order of evaluation: which shifted axes it depends on, and whether it depends on a guarded load."""
 

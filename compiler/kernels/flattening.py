@@ -12,7 +12,7 @@ offset is linear.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..mathematics.expression import Axis, Expression, Load, Lookup, apply, inte
 from ..mathematics.graph import Graph
 from ..mathematics.static_values import evaluate
 from ..mathematics.walks import axes_in, postorder
+from ..record import record
 from .memory import Layout, table_key
 from .nest import Buffer, is_special
 
@@ -31,7 +32,7 @@ OTHER_STEP = " at another step"
 _LONGEST = 1 << 20
 
 
-@dataclass
+@record(frozen=False)
 class Buffers:
     """The buffers of one nest while it is being built, and accesses to them. `layouts` and `storage` say where things are."""
 

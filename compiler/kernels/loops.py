@@ -15,8 +15,10 @@ last is the loop's result, or the initial values where the loop does not run. `B
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from ..record import record
 
 #: Vectors of so many bits have masks in hardware.
 MASKED_BITS = 512
@@ -77,7 +79,7 @@ class Value:
         return f"%{self.attribute if self.operation == 'argument' else self.number}"
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Store:
     """`value` to `pointer`: contiguous lanes, or lane k at element `index[k]` behind it. Lanes outside `mask` are left."""
 
@@ -87,7 +89,7 @@ class Store:
     mask: Value | None = None
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Loop:
     """`variable` = lower, lower + step, … below upper. `results[n]` is what `carried[n]` became at last."""
 
@@ -102,7 +104,7 @@ class Loop:
     results: tuple[Value, ...] = ()
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Branch:
     """The body where `condition` holds; `results[n]` is `final[n]` then and `initial[n]` otherwise."""
 
@@ -116,7 +118,7 @@ class Branch:
 Statement = Value | Store | Loop | Branch
 
 
-@dataclass
+@record(frozen=False)
 class Function:
     """One kernel. `parameters` are the buffers, then valid, time, begin, end (see program.py).
 

@@ -16,10 +16,10 @@ import bisect
 import heapq
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ..mathematics.expression import BATCH, Axis, Constant
 from ..mathematics.graph import Array, Family, Graph
+from ..record import record
 from .program import DataType
 
 ALIGNMENT = 64
@@ -36,7 +36,7 @@ BATCH_LANES = 8
 SIZES: dict[DataType, int] = {"float32": 4, "float64": 8, "int32": 4, "int64": 8}
 
 
-@dataclass(frozen=True)
+@record
 class Layout:
     """Shape (batch first, as capacity) and strides in elements, one per subscript; `elements` with gaps, without padding."""
 
@@ -170,7 +170,7 @@ def layouts(
 OVERRUN = 256
 
 
-@dataclass(frozen=True)
+@record
 class Lifetime:
     """Bytes that are needed from call `first` to call `last`, both included."""
 

@@ -16,7 +16,6 @@ every index point: subscripts under a `select`, and those that come from data, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +25,7 @@ from ..mathematics.affine import Range
 from ..mathematics.expression import Axis, Expression, Load, Lookup, Type
 from ..mathematics.graph import Array, Graph, Table
 from ..mathematics.walks import axes_in, postorder
+from ..record import record
 from .program import DataType
 
 Real = Literal["float32", "float64"]
@@ -42,7 +42,7 @@ def total(kind: Type) -> Load:
     return Load(" total", (), kind)
 
 
-@dataclass(frozen=True)
+@record
 class Buffer:
     """A parameter of the kernel. `range` holds smallest and largest value of an integer buffer, if known."""
 
@@ -51,7 +51,7 @@ class Buffer:
     range: Range | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Result:
     """`value` is stored into element `offset` of a buffer."""
 
@@ -60,7 +60,7 @@ class Result:
     value: Expression
 
 
-@dataclass(frozen=True)
+@record
 class Nest:
     """kind: '' (elementwise), one of graph.REDUCTIONS, or 'scatter' (each term is added to its result in memory).
 

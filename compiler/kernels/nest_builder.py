@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from ..mathematics.affine import linear
 from ..mathematics.expression import BATCH, Axis, Constant, Expression, Load, apply, integer, less
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import rebuild, substitute
+from ..record import record
 from .canonical import simplify
 from .flattening import OTHER_STEP, Buffers
 from .guards import clamp, guard_subscripts
@@ -27,7 +28,7 @@ from .memory import Layout
 from .nest import TIME, VALID, Nest, Real, Result, total
 
 
-@dataclass(frozen=True)
+@record
 class Member:
     """A family of a nest, whether it is stored, and which of its axes are time, that of the outermost loop first.
 
@@ -40,7 +41,7 @@ class Member:
     spread: Axis | None = None
 
 
-@dataclass(frozen=True)
+@record
 class _Part:
     """A member, or one value of its spread axis: the family over the kernel's axes, and where it is in the member's."""
 

@@ -7,7 +7,7 @@ A core issues two loads and two vector operations a cycle. Absolute figures do n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..record import record
 
 LATENCY = 4.0
 LOADS_PER_CYCLE = 2.0
@@ -21,7 +21,7 @@ SECOND_LEVEL = 1_000_000
 NEAR_WAITING = 0.15
 
 
-@dataclass(frozen=True)
+@record
 class Processor:
     """One kind of core.
 

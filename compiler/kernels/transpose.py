@@ -11,10 +11,10 @@ The shuffles are Eklundh's: at distance d, two rows that are d apart exchange th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ..mathematics.affine import linear
 from ..mathematics.expression import Axis
+from ..record import record
 from .lanes import Evaluator
 from .loop_builder import Builder
 from .loops import Element, Function, Store, Value
@@ -22,7 +22,7 @@ from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
 
 
-@dataclass(frozen=True)
+@record
 class Transposition:
     """`along`: the axis that is contiguous in the source.  `across`: the one that is contiguous in the result."""
 

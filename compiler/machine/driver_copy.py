@@ -14,10 +14,10 @@ buffer, as it mostly is, this is a transposition: squares of 2, 4 or 8 rows by a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from ..kernels.program import DataType, Placement
+from ..record import record
 
 #: Bits of the widest vectors that squares are made of: 16 rows at a time are hardly faster than 8, and take LLVM four times
 #: as long to compile.
@@ -35,7 +35,7 @@ def is_batched(place: Placement, capacity: int) -> bool:
     return place.batched if place.batched is not None else place.shape[:1] == (capacity,)
 
 
-@dataclass(frozen=True)
+@record
 class RowCopy:
     """How the lanes of a buffer and the rows of data are laid out. `lane_stride` is 0 where all lanes share one value."""
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from ..record import record
 from .image import Image
 
 _X86_64 = 62
@@ -32,7 +32,7 @@ _LOCAL = 0
 _JUMP = b"\xff\x25\x00\x00\x00\x00"
 
 
-@dataclass
+@record(frozen=False)
 class _Reference:
     """Four bytes at `place` of the image that say how far away `target` is: a symbol's name, or an offset."""
 

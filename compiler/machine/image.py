@@ -16,16 +16,17 @@ import json
 import mmap
 import os
 import weakref
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from ..record import record
 
 
 class ImageError(Exception):
     """The system does not let this process make memory executable, or has no function of a name."""
 
 
-@dataclass(frozen=True)
+@record
 class Image:
     """code: instructions and constants.  exports: function → offset.  slots: function of the system → offset of its slot."""
 

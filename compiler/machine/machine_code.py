@@ -15,12 +15,13 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..kernels.division import calls_of, is_balanced, is_divided
 from ..kernels.program import Program
+from ..record import record
 from . import threads as thread_pools
 from .cache import load_entry, store_entry
 from .elf import link
@@ -87,7 +88,7 @@ _immortal: list[Library | LoadedImage] = []
 _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
-@dataclass
+@record(frozen=False)
 class _Loaded:
     address: int
     function: Callable[[int, int], None]
@@ -96,7 +97,7 @@ class _Loaded:
     teams: dict[int, Team] = field(default_factory=dict)  # by number of threads
 
 
-@dataclass
+@record(frozen=False)
 class Code:
     """The machine code of a program's routines on this machine.
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from ..record import record
 from . import code_generation
 from .cache import load_entry, store_entry
 from .code_generation import PIPELINE, CodeError, initialize, llvm, llvm_lock
@@ -115,7 +115,7 @@ def assembly(text: str, target: Target) -> str:
 # ---------------------------------------------------------------------------------------------------------- linking
 
 
-@dataclass
+@record(frozen=False)
 class Library:
     """Loaded machine code; unloaded when nothing refers to it any more."""
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+from ..record import record
 from .cache import load_entry, store_entry
 from .fingerprint import llvm_fingerprint
 
 
-@dataclass(frozen=True)
+@record
 class Target:
     """A machine to make code for.
 

@@ -7,12 +7,11 @@ In: values of vector_text.py.  Out: `SINGLE` and `DOUBLE`, rounding to an intege
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..record import record
 from .vector_text import LaneText, Value
 
 
-@dataclass(frozen=True)
+@record
 class Format:
     """What differs between float32 and float64."""
 

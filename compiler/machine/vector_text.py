@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from ..record import record
 
 _FLOATS = ("float", "double")
 
@@ -29,7 +30,7 @@ def float_constant(value: float, element: str) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Value:
     """An LLVM value: `element` is float, double, i1, i32 or i64; `name` how it is written in an operand.
 

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from .expression import Apply, Axis, Constant, Expression, Load, Lookup, apply, conjuncts, integer
+from ..record import record
+from .expression import Apply, Axis, Constant, Expression, Load, Lookup, apply, integer
 from .graph import Graph
-from .walks import postorder
+from .walks import conjuncts, postorder
 
 Range = tuple[int, int]
 
 
-@dataclass
+@record(frozen=False)
 class Linear:
     """constant + Σ coefficients[atom] · atom; no coefficient is zero."""
 

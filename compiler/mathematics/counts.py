@@ -17,19 +17,20 @@ Nothing is estimated: see lattice.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from ..record import record
 from ..source import Diagnostic
 from .affine import bounds, linear
-from .expression import BATCH, Apply, Axis, Expression, Load, at_most, conjuncts, integer, less
+from .expression import BATCH, Apply, Axis, Expression, Load, at_most, integer, less
 from .graph import Array, Family, Graph
 from .lattice import bound_of, count_points, groups, values_taken
-from .walks import axes_in, is_static, substitute
+from .walks import axes_in, conjuncts, is_static, substitute
 
 
-@dataclass
+@record(frozen=False)
 class Row:
     """The sizes of one input or layer, the families inside of it included. `backward` and `path` are those of effort.py."""
 
@@ -59,7 +60,7 @@ class Row:
         }
 
 
-@dataclass
+@record(frozen=False)
 class Counts:
     """rows in file order; `total` adds them up, but counts weights that several rows share once."""
 
@@ -72,7 +73,7 @@ class Counts:
         return {**{k: total[k] for k in keys}, "families": [r.as_json() for r in self.rows]}
 
 
-@dataclass(frozen=True)
+@record
 class Use:
     """A weight loaded in a family: over which axes and under which conditions."""
 

@@ -393,16 +393,3 @@ def conjunction(conditions: Iterable[Expression]) -> Expression:
     for condition in conditions:
         result = apply("and", result, condition)
     return result
-
-
-def conjuncts(condition: Expression) -> tuple[Expression, ...]:
-    """The conditions that `condition` is the conjunction of, in order; () for TRUE."""
-    out: list[Expression] = []
-    stack = [condition]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Apply) and node.function == "and":
-            stack.extend(reversed(node.arguments))
-        elif node != TRUE:
-            out.append(node)
-    return tuple(out)

@@ -20,7 +20,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -164,7 +164,7 @@ class Family:
         return tuple(dict.fromkeys(load.array for load in self.loads))
 
 
-@dataclass
+@record(frozen=False)
 class Graph:
     """All of one network. `families` are in an order in which each comes after what it loads (but for recurrences).
 

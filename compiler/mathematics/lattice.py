@@ -13,10 +13,10 @@ axis; the rest (tables, mod) by visiting the points. Conditions that depend on d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ..record import record
 from .affine import Linear, linear
 from .expression import Apply, Axis, Expression
 from .graph import Graph
@@ -43,7 +43,7 @@ class TooManyPoints(Exception):
 VISIT_LIMIT = 2_000_000_000
 
 
-@dataclass(frozen=True)
+@record
 class Bound:
     """A linear condition: form ≥ 0, or form = 0."""
 

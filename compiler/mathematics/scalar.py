@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from ..record import record
 from .expression import Expression, apply, real, select
 from .values import VALUES
 
 Rule = Callable[..., Expression]
 
 
-@dataclass(frozen=True)
+@record
 class ScalarFunction:
     """One row. `derivatives` has a rule per argument, or None where the function is flat or not differentiable there.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .expression import BATCH, Axis, Expression, Load
+from .expression import BATCH, TRUE, Apply, Axis, Expression, Load
 
 
 def postorder(*roots: Expression) -> tuple[Expression, ...]:
@@ -104,3 +104,16 @@ def loads_in(*roots: Expression) -> tuple[Load, ...]:
 def is_static(root: Expression) -> bool:
     """True where the value depends on indices and tables only, so that it is known when compiled."""
     return not any(isinstance(n, Load) or n == BATCH for n in postorder(root))
+
+
+def conjuncts(condition: Expression) -> tuple[Expression, ...]:
+    """The conditions that `condition` is the conjunction of, in order; () for TRUE."""
+    out: list[Expression] = []
+    stack = [condition]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Apply) and node.function == "and":
+            stack.extend(reversed(node.arguments))
+        elif node != TRUE:
+            out.append(node)
+    return tuple(out)

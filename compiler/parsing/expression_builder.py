@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from .. import syntax
+from ..record import record
 from ..source import Diagnostic, DiagnosticError, Note, Span
 from .layout import Word
 from .syntax_errors import REDUCTIONS, RESERVED
@@ -25,7 +26,7 @@ from .syntax_errors import REDUCTIONS, RESERVED
 _DIGIT_LIMIT = 18  # an integer of the language fits 64 bits
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Group:
     """What a helping rule hands to the rule above it: its parts in order, and where they stand."""
 
@@ -38,7 +39,7 @@ class Group:
         return tuple(part for part in self.parts if isinstance(part, syntax.Node))
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class NamedArgument:
     name: Word
     value: syntax.Expression

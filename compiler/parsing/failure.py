@@ -8,9 +8,9 @@ could have taken there.  Out: the answers that expectations.py builds its messag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
+from ..record import record
 from ..source import Diagnostic, Note
 from .layout import Statement, Word
 
@@ -39,7 +39,7 @@ FORMS = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Failure:
     """A place where parsing stopped: words[position] cannot follow what comes before it."""
 

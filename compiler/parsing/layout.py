@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..record import record
 from ..source import Diagnostic, Note, Source, Span, did_you_mean
 from .syntax_errors import STATEMENT_WORDS, limit_exceeded, malformed_number, open_string, unknown_character
 
@@ -44,7 +45,7 @@ _ENDS_OPERAND = frozenset(["NAME", "DOTTED_NAME", "NUMBER", "STRING", "RPAR"]) |
 _STARTS_OPERAND = frozenset(["NAME", "DOTTED_NAME", "NUMBER", "STRING"]) | _SOFT
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Word:
     """One word of the text. `type` is the name of its terminal in the grammar, '$END' for the end."""
 
@@ -53,7 +54,7 @@ class Word:
     span: Span
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class Statement:
     """The words of one statement. Where braces follow it, `opening` is the `{` and `body` what they hold.
 
@@ -78,7 +79,7 @@ class Statement:
         return self.words[0].span.to((self.closing or self.opening or self.words[-1]).span)
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class _Bracket:
     word: Word
     binds: bool  # it follows sum, average, …: a term must come after it

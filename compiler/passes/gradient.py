@@ -18,7 +18,6 @@ Method: reverse accumulation over expressions, Griewank and Walther, Evaluating 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ..mathematics.expression import (
     BATCH,
@@ -29,7 +28,6 @@ from ..mathematics.expression import (
     Expression,
     Load,
     apply,
-    conjuncts,
     equal,
     integer,
     less,
@@ -39,7 +37,8 @@ from ..mathematics.expression import (
 )
 from ..mathematics.graph import Family, Graph, Reduction
 from ..mathematics.scalar import SCALAR_FUNCTIONS
-from ..mathematics.walks import postorder, substitute
+from ..mathematics.walks import conjuncts, postorder, substitute
+from ..record import record
 
 #: How many differently conditioned terms an adjoint keeps apart before they are added up under a select each.
 _TERMS = 4
@@ -83,7 +82,7 @@ def derivative_name(name: str) -> str:
     return f"∂{name}"
 
 
-@dataclass(frozen=True)
+@record
 class Contribution:
     """One term of ∂target: Σ over `axes` where `where`, of `value` at target subscripts = `subscripts`."""
 

@@ -15,16 +15,17 @@ another axis, and is a loop within the loop: h[y, x] of h[y − 1, x] and h[y, x
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..mathematics.affine import distance, linear
 from ..mathematics.expression import Axis, Expression, Load
 from ..mathematics.graph import Family, Graph
+from ..record import record
 from ..source import Diagnostic, Note
 from .order import components, grouped_in_order, recurrent
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Recurrence:
     """One loop. `axes`: the axis of each member that is time.  `steps`: what one step computes, in order; a Recurrence among
     them is a loop within the loop."""
@@ -48,7 +49,7 @@ class Recurrence:
         return form.constant != 0 or form.coefficients != {self.axes[reader.name]: 1}
 
 
-@dataclass
+@record(frozen=False)
 class RecurrenceError(Exception):
     """A component in which no axis can be time. `reads`: (reader, what is read) along a circle that shows it."""
 
@@ -97,7 +98,7 @@ def check(graph: Graph) -> list[Diagnostic]:
     return found
 
 
-@dataclass(frozen=True)
+@record
 class _Read:
     """`load` in the family `reader`, of another member of the component."""
 

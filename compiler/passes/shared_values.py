@@ -14,17 +14,18 @@ with all its indices plain is the pattern; others may have any subscripts in the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..mathematics.expression import BATCH, Apply, Axis, Constant, Expression, Load, new_axis
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import axes_in, postorder, substitute
+from ..record import record
 from .order import in_order
 
 _COSTLY = frozenset({"exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "sin", "cos", "^"})
 
 
-@dataclass(frozen=True)
+@record
 class _Occurrence:
     family: str
     value: Apply

@@ -26,11 +26,10 @@ from ..mathematics.expression import (
     Load,
     Lookup,
     apply,
-    conjuncts,
     real,
 )
 from ..mathematics.graph import Family, Graph, Reduction
-from ..mathematics.walks import axes_in, postorder, rebuild, substitute
+from ..mathematics.walks import axes_in, conjuncts, postorder, rebuild, substitute
 from .order import in_order
 
 #: Functions that cost nothing to repeat: what a family may be made of to be put into its readers.

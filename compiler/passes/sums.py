@@ -7,15 +7,14 @@ In: a family that reduces.  Out: its body, indices and conditions, changed step 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..mathematics.affine import proves
 from ..mathematics.expression import Axis, Expression, at_most, less, new_axis
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import substitute
+from ..record import record
 
 
-@dataclass
+@record(frozen=False)
 class PendingSum:
     """A reduction while it is being solved."""
 

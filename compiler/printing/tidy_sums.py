@@ -11,9 +11,9 @@ Only printing uses this; what the machine computes is sharing.py's matter.
 from __future__ import annotations
 
 from ..mathematics.affine import bounds, linear, proves
-from ..mathematics.expression import BATCH, Apply, Axis, Expression, Load, apply, at_most, conjuncts, less
+from ..mathematics.expression import BATCH, Apply, Axis, Expression, Load, apply, at_most, less
 from ..mathematics.graph import Graph
-from ..mathematics.walks import axes_in, substitute
+from ..mathematics.walks import axes_in, conjuncts, substitute
 
 
 def is_linear_equality(condition: Expression) -> bool:

@@ -14,7 +14,7 @@ P. Simard, High Performance Convolutional Neural Networks for Document Processin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..kernels.memory import Layout
 from ..kernels.nest import Nest
@@ -24,6 +24,7 @@ from ..mathematics.affine import Linear, bounds, normalise, not_negative
 from ..mathematics.expression import BATCH, Apply, Axis, Expression, Load, Lookup, new_axis
 from ..mathematics.graph import Family, Graph, Reduction
 from ..mathematics.walks import axes_in, postorder, rebuild, substitute
+from ..record import record
 
 #: Kernels of fewer cycles are left as they are.
 _WORTH_TRYING = 3_000.0
@@ -35,7 +36,7 @@ _CALL = 100.0
 _MOST = 1 << 17
 
 
-@dataclass(frozen=True)
+@record
 class _Window:
     """Where `low` ≤ outer + stride · inner < low + length, and nowhere else, terms are added up."""
 
@@ -46,7 +47,7 @@ class _Window:
     length: int
 
 
-@dataclass
+@record(frozen=False)
 class Columns:
     """`weigh` gives the plan of a kernel and its cycles.  `lay_out` makes the layout of a new family."""
 

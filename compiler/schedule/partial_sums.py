@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..kernels.footprints import FAR_BANDWIDTH
 from ..kernels.lower_bound import Least
@@ -25,6 +25,7 @@ from ..kernels.tiling import Choice
 from ..mathematics.expression import BATCH, Axis, Expression, Load, integer, new_axis
 from ..mathematics.graph import Family, Graph, Reduction
 from ..mathematics.walks import substitute
+from ..record import record
 
 #: Kernels of fewer cycles are left as they are.
 _WORTH_TRYING = 60_000.0
@@ -39,7 +40,7 @@ _SHORTEST = 48
 _SURELY = 0.95
 
 
-@dataclass
+@record(frozen=False)
 class PartialSums:
     """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made.
     `lay_out` makes the layout of a new family, `least` lower bounds of a nest."""

@@ -12,7 +12,7 @@ Every copy that could help is tried on the cost model, but for those that cannot
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..kernels.lower_bound import Least
 from ..kernels.memory import SIZES, Layout, in_order
@@ -22,6 +22,7 @@ from ..kernels.tiling import Choice
 from ..mathematics.expression import BATCH, Axis, Load, new_axis
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import rebuild
+from ..record import record
 
 #: Kernels of fewer cycles are left as they are.
 _WORTH_TRYING = 30_000.0
@@ -34,7 +35,7 @@ _MOVE = 0.06
 _SURELY = 0.95
 
 
-@dataclass
+@record(frozen=False)
 class Relayout:
     """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made, `least` the lower
     bounds of a nest.  `copies`: the names of those that are made. Layouts and graph know each copy that was tried."""

@@ -13,15 +13,16 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..kernels.program import Call, TimeLoop
+from ..record import record
 from .grouping import Loops
 
 Bytes = tuple[int, int]
 
 
-@dataclass
+@record(frozen=False)
 class Step:
     """A call before memory is planned: buffers by name. `loops`: the time loops that it stands in, the outermost first."""
 
@@ -72,7 +73,7 @@ class _Ranges:
             self.ends[first:last] = [end]
 
 
-@dataclass
+@record(frozen=False)
 class _Calls:
     """What has been written and read since the last barrier. `fresh`: the next call is the first of a loop's body."""
 

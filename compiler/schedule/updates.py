@@ -14,13 +14,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..mathematics.graph import Family, Graph
+from ..record import record
 from .grouping import Cluster
 
 
-@dataclass
+@record(frozen=False)
 class Order:
     """`storage`: family → the array in whose memory it is stored.  `copies`: (family, array), at the end of the step."""
 

@@ -22,12 +22,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...compiler import syntax
+from ...compiler.record import record
 from ...compiler.source import did_you_mean
 from ..execution import default_threads
 from ..initialize import generator
@@ -41,7 +41,7 @@ CHUNK = 1 << 17
 WORDS = ("flip", "rotate", "translate", "stretch", "outside")
 
 
-@dataclass(frozen=True)
+@record
 class Augmentation:
     """What may happen to the images of one input. Angles are in radians, distances in pixels."""
 

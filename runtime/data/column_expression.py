@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from ...compiler import syntax
 from ...compiler.mathematics.scalar import SCALAR_FUNCTIONS
+from ...compiler.record import record
 from ...compiler.source import DiagnosticError, Span, did_you_mean
 from ..initialize import generator
 from .column_functions import FUNCTIONS
@@ -45,7 +46,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 DRAWS = frozenset({"normal", "uniform"})
 
 
-@dataclass
+@record(frozen=False)
 class Definitions:
     """What the columns of a data section are made from.
 
@@ -108,7 +109,7 @@ class ColumnEvaluator:
         return self._drawn[key]
 
 
-@dataclass(frozen=True)
+@record
 class Argument:
     """An argument of an own function: an expression where it stands, to be evaluated for whatever rows are asked for."""
 

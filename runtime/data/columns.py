@@ -11,16 +11,17 @@ A column with missing values is refused where it is used, with the places of the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from ...compiler.record import record
 from ...compiler.source import Diagnostic, DiagnosticError, Note, Span
 from ..codes import CODES
 from .vocabulary import Vocabulary
 
 
-@dataclass
+@record(frozen=False)
 class Incomplete:
     """A column in which values are missing: NaN or '' stands where `gaps` is true. `span`: what to blame."""
 
@@ -32,7 +33,7 @@ class Incomplete:
 Column = np.ndarray | Incomplete
 
 
-@dataclass
+@record(frozen=False)
 class Columns:
     """Named columns of one source. `count` is the number of rows; `readers` read a column when it is first needed.
 

@@ -10,12 +10,12 @@ In: the section as syntax, the folder of its file.  Out: `Section`, `Part`s: whi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...compiler import syntax
+from ...compiler.record import record
 from ...compiler.source import Span
 from ..initialize import generator
 from .columns import Columns, fail
@@ -25,7 +25,7 @@ from .text_source import Number
 from .vocabulary import Vocabulary
 
 
-@dataclass
+@record(frozen=False)
 class Section:
     """A data section, sorted: its settings by key, its columns by name. `number`: the value of an expression over params."""
 
@@ -69,7 +69,7 @@ class Section:
         return read_fold(setting) if setting is not None else None
 
 
-@dataclass
+@record(frozen=False)
 class Part:
     """Which rows of a source a part has."""
 

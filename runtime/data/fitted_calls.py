@@ -12,12 +12,13 @@ What is saved with the weights serves later samples, as the network was trained 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...compiler import syntax
+from ...compiler.record import record
 from ...compiler.source import Diagnostic
 from .columns import fail, listed, missing_values
 from .fitted_functions import FILLING, Fitted, category_numbers
@@ -34,7 +35,7 @@ GAPS = FILLING | {"fill", "missing"}
 CHUNK = 1 << 18
 
 
-@dataclass
+@record(frozen=False)
 class FittedStatistics:
     """The statistics of one data section by the name of their call, and warnings about them."""
 

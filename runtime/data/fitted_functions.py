@@ -14,10 +14,12 @@ and small in memory. Statistics are in double precision; categories are text or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
+
+from ...compiler.record import record
 
 Statistics = dict[str, np.ndarray]
 Pieces = Callable[[], Iterator[np.ndarray]]
@@ -29,7 +31,7 @@ CONSTANT = 1e-12
 NO_VARIANCE = 1e-14
 
 
-@dataclass(frozen=True)
+@record
 class Fitted:
     """One function. `options`: the arguments after the first, with their defaults; None: must be given.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import numpy as np
 
 from ...compiler import syntax
 from ...compiler.mathematics.graph import Array
+from ...compiler.record import record
 from ...compiler.source import Diagnostic, DiagnosticError, Note, did_you_mean
 from ..arrays import convert, count_samples, describe_input, refuse_where
 from ..errors import InputError
@@ -48,7 +49,7 @@ FEW_ROWS = 10_000
 Arrays = dict[str, np.ndarray]
 
 
-@dataclass
+@record(frozen=False)
 class Data:
     """The samples of each part. `description` says where they come from.
 

@@ -14,11 +14,11 @@ rows, counted from 0: `split "train_{fold}.txt" train, "test_{fold}.txt" test`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from ...compiler import syntax
+from ...compiler.record import record
 from ...compiler.source import Span, did_you_mean
 from .columns import fail
 
@@ -26,7 +26,7 @@ PARTS = ("train", "validation", "test")
 Plan = dict[str, int | float | syntax.String]
 
 
-@dataclass(frozen=True)
+@record
 class Fold:
     """`fold 2 of 5`: the number, from 0, and how many there are (None: as many as there are files)."""
 

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...compiler import syntax
+from ...compiler.record import record
 from ...compiler.source import Span, did_you_mean
 from .columns import Columns, fail
 from .text_columns import line_columns, neighbour_columns, pair_columns, text_columns
@@ -43,7 +44,7 @@ SHAPES = {
 Number = Callable[[syntax.Expression], int | float]
 
 
-@dataclass(frozen=True)
+@record
 class TextPlan:
     """A `from` setting that names a text, read. `most`: size of a vocabulary of words; `sizes`, `stride`: of the arrays."""
 

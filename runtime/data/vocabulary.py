@@ -15,18 +15,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+
+from ...compiler.record import record
 
 Unit = Literal["characters", "words"]
 LINE_END = "\n"
 UNKNOWN = "<unknown>"
 
 
-@dataclass(frozen=True)
+@record
 class Vocabulary:
     """Numbered tokens. Token k is `tokens[k]`."""
 

@@ -10,14 +10,16 @@ In: records from training.py.  Out: `History`: kept by the caller, logged, drawn
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal
+
+from ...compiler.record import record
 
 Figures = dict[str, float]
 Ending = Literal["epochs", "early", "callback", "converged", "reached", "interrupted", "diverged", ""]
 
 
-@dataclass
+@record(frozen=False)
 class Record:
     """One epoch. `train` are running means while the weights changed; `validation` is measured at its end.
 
@@ -35,7 +37,7 @@ class Record:
         return asdict(self)
 
 
-@dataclass
+@record(frozen=False)
 class History:
     """The records of all epochs, and how it ended.
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from ...compiler.mathematics.graph import RATE_SCALE
+from ...compiler.record import record
 from ...compiler.source import Diagnostic, DiagnosticError, render
 from ..arrays import count_samples
 from ..data.augmentation import Augmentation
@@ -41,7 +42,7 @@ OnProgress = Callable[[int, int, Figures], None]
 OnEpoch = Callable[[Record], Any]
 
 
-@dataclass
+@record(frozen=False)
 class TrainingState:
     """Everything besides memory that the next step depends on: what a checkpoint holds.
 

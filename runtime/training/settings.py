@@ -22,10 +22,10 @@ Which keys there are is the elaborator's business (an unknown one is an error th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...compiler import syntax
+from ...compiler.record import record
 from ...compiler.source import did_you_mean
 from ..data.columns import fail
 
@@ -41,7 +41,7 @@ DEFAULT_OPTIMIZER = syntax.Call("adam", ())
 EQUATIONS = ("penalty", "clip", "decay", "rates", "limit", "average")
 
 
-@dataclass(frozen=True)
+@record
 class Plateau:
     """When the rate is multiplied by `factor`: after `patience` epochs in which the watched figure did not improve.
 
@@ -57,7 +57,7 @@ class Plateau:
     maximize: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class TrainingPlan:
     """How to train. `patience` is None without early stopping; `watched` is a figure of the validation part.
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from ...compiler.record import record
 
 #: µ, η, and the relative width of an interval that is not divided any more.
 DECREASE, CURVATURE, WIDTH = 1e-3, 0.9, 0.1
@@ -27,7 +28,7 @@ LARGEST_STEP = 1e10
 TRIALS = 20
 
 
-@dataclass
+@record(frozen=False)
 class _Point:
     step: float
     value: float

@@ -1,4 +1,4 @@
-"""Records against the library's frozen dataclasses."""
+"""Records against the library's dataclasses."""
 
 from __future__ import annotations
 
@@ -97,3 +97,49 @@ def test_they_cannot_be_changed_but_replaced_copied_and_pickled() -> None:
     assert (other.name, other.line) == ("y", 3)
     for again in (copy.deepcopy(name), pickle.loads(pickle.dumps(name))):
         assert (again, again.line) == (name, 3)
+
+
+@record(frozen=False)
+class Tally:
+    name: str
+    counts: list[int] = field(default_factory=list)
+    total: int = field(default=0, init=False)
+    half: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.half = sum(self.counts) / 2
+
+
+@dataclass
+class PlainTally:
+    name: str
+    counts: list[int] = field(default_factory=list)
+    total: int = field(default=0, init=False)
+    half: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.half = sum(self.counts) / 2
+
+
+def test_what_may_be_changed_is_as_the_library_makes_it() -> None:
+    for values in (("x",), ("x", [3, 4])):
+        tally, plain = Tally(*values), PlainTally(*values)  # type: ignore[arg-type]
+        assert repr(tally) == repr(plain).replace("PlainTally", "Tally")
+        assert tally == Tally(*values) and tally is not Tally(*values)  # type: ignore[arg-type]
+        tally.total = plain.total = 7
+        assert tally != Tally(*values)  # type: ignore[arg-type]
+        assert dataclasses.asdict(tally) == dataclasses.asdict(plain)  # type: ignore[call-overload]
+    for kind in (Tally, PlainTally):
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(kind("x"))
+        with pytest.raises(TypeError, match="total"):
+            kind("x", total=3)  # type: ignore[call-arg]
+
+
+def test_a_record_that_is_not_compared_is_itself() -> None:
+    @record(eq=False)
+    class Site:
+        name: str
+
+    one, other = Site("x"), Site("x")
+    assert one != other and len({one, other}) == 2 and repr(one).endswith("Site(name='x')")
