@@ -23,6 +23,7 @@ from .bounds import split_conditions
 from .lanes import Evaluator
 from .loops import Element, Function, Store, Value
 from .nest import Nest, Result, total
+from .packing import Packing
 from .pairing import PAIRED, pair_calls
 from .plan import Plan, Shift
 from .reduction import Reduction
@@ -45,7 +46,7 @@ class _Kernel:
     def function(self, name: str) -> Function:
         """Loops over tiles, and each tile's reduction and results within."""
         builder, tile, nest = self.builder, self.tile, self.nest
-        if self.plan.depth:
+        if self.plan.packed or self.plan.depth:
             self._in_blocks()
             return builder.function(name)
         place, _ = builder.open_loop(builder.begin, builder.end)
@@ -63,42 +64,43 @@ class _Kernel:
         return builder.function(name)
 
     def _in_blocks(self) -> None:
-        """The reduction of all tiles of a panel block by block. Their accumulators wait in memory for the next block."""
+        """The reduction of all tiles of a panel block by block, from packed copies of some factors.
+
+        The accumulators of all tiles wait in memory for the next block; if there is but one, each tile is finished at once.
+        """
         builder, tile, plan = self.builder, self.tile, self.plan
+        packing = Packing(tile)
+        # Tiles have one number each, in the order of all loops over them.
+        begin, end = (builder.multiply(n, builder.integer(plan.inner)) for n in (builder.begin, builder.end))
+        if not plan.depth:
+            packing.open_tiles(begin, end, None)
+            reduction = packing.reduction(None)
+            self._results(reduction.totals(reduction.accumulate(reduction.beginning())))
+            packing.close_tiles()
+            return
         assert len(plan.loops) > 1 or plan.depth % plan.stride == 0, (
             "a step would run over the end of its block"
         )
         first = Reduction(tile).beginning()
-        waiting = Waiting(builder, first, plan.places * plan.inner)
+        count = plan.places * plan.inner
+        waiting = Waiting(builder, first, count)
         zero = builder.integer(0)
-        panel, _ = builder.open_loop(builder.begin, builder.end, plan.places)
-        end = builder.minimum(builder.add(panel, builder.integer(plan.places)), builder.end)
-        number, _ = builder.open_loop(
-            zero, builder.multiply(builder.subtract(end, panel), builder.integer(plan.inner))
-        )
+        panel, _ = builder.open_loop(begin, end, count)
+        end = builder.minimum(builder.add(panel, builder.integer(count)), end)
+        number, _ = builder.open_loop(zero, builder.subtract(end, panel))
         waiting.store(waiting.pointers(number), first)
         builder.close()
         block, _ = builder.open_loop(zero, builder.integer(plan.loops[0].size), plan.depth)
-        here = self._open(panel, end, waiting)
-        waiting.store(here, Reduction(tile, block).accumulate(waiting.load(here)))
-        self._close()
+        place = packing.open_tiles(panel, end, block)
+        here = waiting.pointers(builder.subtract(place, panel))
+        waiting.store(here, packing.reduction(block).accumulate(waiting.load(here)))
+        packing.close_tiles()
         builder.close()
-        here = self._open(panel, end, waiting)
+        place = packing.open_tiles(panel, end, None, pack=False)
+        here = waiting.pointers(builder.subtract(place, panel))
         self._results(Reduction(tile).totals(waiting.load(here)))
-        self._close()
+        packing.close_tiles()
         builder.close()
-
-    def _open(self, panel: Value, end: Value, waiting: Waiting) -> list[Value]:
-        """Open the loops over the tiles of a panel: where the accumulators of each wait."""
-        builder, tile = self.builder, self.tile
-        place, _ = builder.open_loop(panel, end)
-        tile.open_divided(place)
-        number = builder.multiply(builder.subtract(place, panel), builder.integer(self.plan.inner))
-        return waiting.pointers(builder.add(number, tile.open_inner()))
-
-    def _close(self) -> None:
-        self.tile.close_inner()
-        self.builder.close()
 
     def _results(self, totals: dict[Shift, list[Value]]) -> None:
         """Evaluate what stands behind the reduction at every place of the tile, then store all of it."""

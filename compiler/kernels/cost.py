@@ -263,6 +263,7 @@ class LaneCost:
             runs=runs,
             together=together,
             unrolled=inside.unrolled,
+            stride=inside.stride,
             computing=math.prod(runs) * step + math.prod(runs[:-1]) * 5,
             walking=math.prod(runs) * step + entries * ENTRY,
         )
@@ -328,7 +329,7 @@ class Tiled:
     behind     cycles behind the reduction, and `adding` those in which lanes are added up
     runs       trips of the reduction's loops
     together   vectors of results
-    unrolled   loops of the reduction that are written out
+    unrolled   loops of the reduction that are written out, and `stride` steps of the innermost of the others at once
     computing  cycles of the reduction if all data are near, and `walking` as they are counted with footprints
     walks      what the loops touch, once somebody has asked
     """
@@ -340,6 +341,7 @@ class Tiled:
     runs: Sequence[float] = ()
     together: int = 1
     unrolled: int = 0
+    stride: int = 1
     computing: float = 0.0
     walking: float = 0.0
     walks: Walks | None = None

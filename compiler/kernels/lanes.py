@@ -13,7 +13,7 @@ evaluated once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..mathematics.affine import Linear, bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression, Load
@@ -54,6 +54,8 @@ class Evaluator:
         self.arithmetic = Arithmetic(builder, self.real)
         #: Values that are given from outside, by node and shift: what the reduction came to.
         self.given: dict[tuple[Expression, Shift], Value] = {}
+        #: Accesses whose elements are loaded from elsewhere, in the order in which they are used (packing.py).
+        self.packed: dict[Expression, Callable[[Shift], Value]] = {}
         #: Lanes that exist at all, where the lane axis is reduced and ends within a vector.
         self.tail: Value | None = None
         self._orders = Orders(self.shifted)
@@ -95,6 +97,8 @@ class Evaluator:
             return given
         if is_access(node):
             assert step.form is not None
+            if node in self.packed:
+                return self.packed[node](shift)
             return self._load(node, step.form, shift, mask)
         if step.form is not None:
             return self._sum(node, step.form, shift, mask)

@@ -47,7 +47,7 @@ _REDUCE = {
 
 def kernel(function: Function) -> Kernel:
     """The kernel of a function: its text and what it requires."""
-    return Kernel(function.name, print_function(function), function.requires)
+    return Kernel(function.name, print_function(function), function.requires, function.scratch)
 
 
 def print_function(function: Function) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .loops import Branch, Element, Function, Loop, Scope, Store, Value
+from .memory import ALIGNMENT
 
 _ROOT = Scope(-1, False)
 
@@ -33,6 +34,9 @@ class Builder:
             self._argument(name, "i64") for name in ("valid", "time", "begin", "end")
         )
         self.called: set[str] = set()
+        #: Memory of its own that each thread lends to the function, and how many bytes of it are needed (program.py).
+        self.scratch = self._argument("scratch", "ptr")
+        self.scratch_bytes = 0
 
     def _argument(self, name: str, element: Element) -> Value:
         return Value("argument", (), element, 1, name, self.scopes[0])
@@ -82,10 +86,15 @@ class Builder:
         return found
 
     def emit_here(
-        self, operation: str, operands: tuple[Value, ...], element: Element, lanes: int = 1
+        self,
+        operation: str,
+        operands: tuple[Value, ...],
+        element: Element,
+        lanes: int = 1,
+        attribute: object = None,
     ) -> Value:
-        """An operation in the innermost body, never shared: a load of memory that this loop changes."""
-        value = Value(operation, operands, element, lanes, None, self.scopes[-1])
+        """An operation in the innermost body, never shared: memory of its own, or a load of memory that this loop changes."""
+        value = Value(operation, operands, element, lanes, attribute, self.scopes[-1])
         self.scopes[-1].statements.append(value)
         return value
 
@@ -147,7 +156,23 @@ class Builder:
         """The finished function."""
         assert len(self.scopes) == 1, "a body is still open"
         parameters = (*self.buffers, self.valid, self.time, self.begin, self.end)
-        return Function(name, parameters, self.scopes[0].statements, frozenset(self.called), vector_bits)
+        if self.scratch_bytes:
+            parameters = (*parameters, self.scratch)
+        called = frozenset(self.called)
+        return Function(
+            name, parameters, self.scopes[0].statements, called, vector_bits, scratch=self.scratch_bytes
+        )
+
+    def reserve(self, size: int) -> Value:
+        """So many bytes of the thread's own memory, which keeps what is in it for the next part of the same call.
+
+        The first of all words is zero when a call begins.
+        """
+        if not self.scratch_bytes:
+            self.scratch_bytes = ALIGNMENT
+        begin = self.integer(self.scratch_bytes)
+        self.scratch_bytes += -(-size // ALIGNMENT) * ALIGNMENT
+        return self.emit("address", (self.scratch, begin), "ptr")
 
     # ---------------------------------------------------------------------------------------------- arithmetic
 

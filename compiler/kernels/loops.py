@@ -120,9 +120,9 @@ Statement = Value | Store | Loop | Branch
 
 @record(frozen=False)
 class Function:
-    """One kernel. `parameters` are the buffers, then valid, time, begin, end (see program.py).
+    """One kernel. `parameters` are the buffers, then valid, time, begin, end, and the thread's memory (see program.py).
 
-    `requires` names the functions of vector_math.py that are called.
+    `requires` names the functions of vector_math.py that are called.  `scratch`: bytes of the thread's memory that it needs.
     """
 
     name: str
@@ -131,6 +131,7 @@ class Function:
     requires: frozenset[str] = frozenset()
     vector_bits: int = 0
     notes: list[str] = field(default_factory=list)
+    scratch: int = 0
 
 
 def walk(body: list[Statement]) -> Iterator[tuple[int, Statement, bool]]:

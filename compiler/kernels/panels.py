@@ -88,6 +88,10 @@ def _depths(cost: LaneCost, tile: Tile) -> Iterator[int]:
     # Not all numbers up to the size are tried: a batch may be beyond counting.
     fewest, most = max(1, math.ceil(_SHORTEST / inner)), min(size - 1, int(_LONGEST / inner))
     wanted = [n for n in range(fewest, most + 1) if size % n == 0]
+    if (
+        len(cost.reduced) - tiled.unrolled == 1
+    ):  # the loop is the innermost too: a block ends with a step of it
+        wanted = [n for n in wanted if n % tiled.stride == 0]
     yield from wanted[-_DEPTHS:]
 
 

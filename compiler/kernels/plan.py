@@ -41,6 +41,10 @@ class Plan:
     `depth`: so many values of the outermost loop of the reduction are added up for all tiles of a panel before the next; between
     two such blocks the accumulators are kept in memory. 0: each tile is finished at once.  `places`: a panel is so many
     consecutive numbers of the range that threads divide.
+
+    `packed`: the numbers of those accesses of the term (nest.accesses) whose elements are copied into the order in which tiles
+    read them (packing.py). `split`: two positions in `order`; each of them moves along the axes before the second alone, or along
+    none of those between the two.
     """
 
     order: tuple[Axis, ...]
@@ -54,6 +58,8 @@ class Plan:
     ways: int = 1
     depth: int = 0
     places: int = 1
+    packed: tuple[int, ...] = ()
+    split: tuple[int, int] = (0, 0)
 
     @property
     def loops(self) -> tuple[Axis, ...]:

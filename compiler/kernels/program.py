@@ -9,8 +9,10 @@ the arena of the families follows. A kernel is a function
     void @kernel(ptr buffer0, …, ptr bufferN, i64 valid, i64 time, i64 begin, i64 end)
 
 `valid` is the number of samples really in the minibatch (≤ capacity), `time` the index of the enclosing time loop (0
-outside of one), and [begin, end) the part of the kernel's parallel range that this thread computes. Equal kernels are
-shared: a buffer is an argument, never an address in the text.
+outside of one), and [begin, end) the part of the kernel's parallel range that this thread computes. A kernel that packs
+(packing.py) has one more argument: memory of the thread's own, whose first word is zero when a thread comes to its first part
+of a call; what it writes there is found again when it comes to another part. Equal kernels are shared: a buffer is an argument,
+never an address in the text.
 """
 
 from __future__ import annotations
@@ -42,11 +44,13 @@ class Placement:
 
 @record
 class Kernel:
-    """One LLVM function; `requires` names the vector_math functions and intrinsics that it calls."""
+    """One LLVM function; `requires` names the vector_math functions and intrinsics that it calls, `scratch` is how many bytes of
+    a thread's own memory it needs."""
 
     name: str
     text: str
     requires: frozenset[str] = frozenset()
+    scratch: int = 0
 
 
 @record

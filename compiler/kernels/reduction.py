@@ -9,15 +9,25 @@ In: a `Tile` whose loops are open.  Out: the accumulators of its places.
 
 from __future__ import annotations
 
+import math
+
 from ..mathematics.expression import Axis, Expression
 from .accumulators import better, combined, neutral
 from .bounds import Bounds, Split, split_conditions
 from .loops import MASKED_BITS, Element, Value
-from .plan import Shift
+from .plan import Plan, Shift
 from .products import addends
 from .tile import Tile
 
 _BITS = {"f32": 32, "f64": 64}
+
+
+def points_of_a_block(plan: Plan) -> list[int]:
+    """How many values each axis of the reduction takes in a block, the outermost first."""
+    points = [axis.size for axis in plan.reduced]
+    if plan.depth:
+        points[0] = min(points[0], plan.depth)
+    return points
 
 
 class Reduction:
@@ -29,6 +39,12 @@ class Reduction:
     def __init__(self, tile: Tile, block: Value | None = None) -> None:
         self.tile, self.nest, self.plan, self.builder = tile, tile.nest, tile.plan, tile.builder
         self.block = block
+        #: The conditions of its terms, and what stands in the innermost loop.
+        self.where = self.nest.where
+        self.inside = self._terms
+        #: Whether one loop goes over all points: nothing needs to know where each axis is (packing.py). `point` is its variable.
+        self.in_one_loop = False
+        self.point: Value | None = None
         self.evaluator = tile.evaluator(self.plan.lane, (*self.plan.order, *self.plan.written))
         self.loop_evaluator = tile.evaluator(None, ())
 
@@ -39,10 +55,16 @@ class Reduction:
     def accumulate(self, carried: list[Value]) -> list[Value]:
         """Open the reduction's loops, accumulate, close them; the accumulators behind them."""
         nest, plan, builder = self.nest, self.plan, self.builder
+        if self.in_one_loop:
+            count = math.prod(points_of_a_block(plan)[: len(plan.loops)])
+            self.point, carried = builder.open_loop(
+                builder.integer(0), builder.integer(count), plan.stride, carried
+            )
+            return builder.close(self.inside(Split([], [], []), carried, None))
         varying = {a for a, t in zip(plan.order, plan.tile, strict=True) if t > 1} | {*plan.repeated}
         self.tile.starts |= dict.fromkeys(plan.repeated, builder.integer(0))
         split = split_conditions(
-            nest.where, plan.loops, varying, plan.lane if plan.lane in nest.reduced else None
+            self.where, plan.loops, varying, plan.lane if plan.lane in nest.reduced else None
         )
         for test in split.before:
             carried = builder.open_branch(self.loop_evaluator.value(test), carried)
@@ -72,7 +94,7 @@ class Reduction:
         """
         builder, plan = self.builder, self.plan
         if at == len(plan.loops):
-            return self._terms(split, carried, end)
+            return self.inside(split, carried, end)
         axis, bounds = plan.loops[at], split.loops[at]
         lower, upper, guarded = self.extent(axis, bounds)
         step = bounds.step * self._steps_at_once(axis)

@@ -12,6 +12,7 @@ In: `Nest` and `Plan`.  Out: `Tile`, in which reduction.py and contraction.py pu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..mathematics.expression import Axis
@@ -44,15 +45,19 @@ class Tile:
 
     def open_divided(self, place: Value) -> None:
         """Set the starts along the axes whose tiles threads divide; `place` is a number in the range that they divide."""
+        self.start_along(range(self.plan.parallel), place)
+
+    def start_along(self, places: range, number: Value) -> None:
+        """Set the starts along some neighbouring axes of the order: those of tile `number` of all their tiles."""
         builder, plan = self.builder, self.plan
-        inner = plan.extent
-        for at in range(plan.parallel):
+        inner = math.prod(plan.blocks(at) for at in places)
+        for at in places:
             count = plan.blocks(at)
             inner //= count
-            block = place
+            block = number
             if inner > 1:
                 block = builder.emit("udiv", (block, builder.integer(inner)), "i64")
-            if at > 0 and count > 1:
+            if at > places.start and count > 1:
                 block = builder.emit("urem", (block, builder.integer(count)), "i64")
             if count == 1:
                 block = builder.integer(0)

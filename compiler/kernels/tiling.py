@@ -33,6 +33,7 @@ from .division import is_worth_dividing
 from .lower_bound import bounded_tiles, least_cycles
 from .memory import SIZES
 from .nest import Nest, accesses, buffer_of
+from .packed_plans import in_packed_order
 from .panels import in_panels
 from .plan import Plan, body
 
@@ -47,6 +48,8 @@ _LARGE = 30_000.0
 _WALKED = 4
 #: A sum is done in blocks if that takes less than so much of the time.
 _WORTH_BLOCKS = 0.93
+#: A sum reads packed copies if that takes less than so much of the time (Processor.packing: of that in blocks).
+_WORTH_PACKING = 0.95
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
 #: Nests of fewer cycles are for one thread, whatever is said of their index points (division.py).
@@ -112,14 +115,23 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
             panelled = in_panels(
                 nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], fewest * _WORTH_BLOCKS
             )
-    if panelled is not None:
+    packed = None
+    if least > _LARGE and not roughly and nest.kind == "sum":
+        known = fewest * _WORTH_PACKING if panelled is None else panelled.cycles * model.processor.packing
+        packed = in_packed_order(nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], known)
+    if packed is not None:
+        _, best, chosen, order, _, _ = packed
+        least = min(least, packed.cycles)
+    elif panelled is not None:
         _, best, chosen, order, _, _ = panelled
         least = min(least, panelled.cycles)
     axes, tile = tuple(nest.axes[n] for n in order), tuple(best[n] for n in order)
     parallel = _parallel(axes, tile) if least > _ALONE and _may_be_divided(nest) else 0
     plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
     plan = _written_out(nest, plan)
-    if panelled is not None and (len(plan.loops) > 1 or panelled.depth % plan.stride == 0):
+    if packed is not None:
+        plan = dataclasses.replace(plan, parallel=len(axes), packed=packed.packed, split=packed.split)
+    elif panelled is not None:
         # All loops over tiles are one range: a panel holds so many tiles, and no more than its memory is for.
         plan = dataclasses.replace(plan, parallel=len(axes), depth=panelled.depth, places=panelled.tiles)
     return Choice(plan, least, model.ideal(registers.lanes(nest)))

@@ -25,7 +25,7 @@ class Waiting:
         sizes = [_BYTES[v.element] * v.lanes for v in kinds]
         self.places = [sum(sizes[:n]) for n in range(len(sizes))]
         self.size = sum(sizes)
-        self.memory = builder.emit("scratch", (), "ptr", 1, self.size * tiles)
+        self.memory = builder.emit_here("scratch", (), "ptr", 1, self.size * tiles)
 
     def pointers(self, number: Value) -> list[Value]:
         """Where the accumulators of a tile are."""

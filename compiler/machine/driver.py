@@ -131,6 +131,9 @@ class _DriverText(Writer):
         for name in ("memory", "datasets", "order", "start", "stop", "batch", "results", "outputs",
                      "epoch", "training", "seed", "stop_flag", "threads", "tickets"):  # fmt: skip
             self.line(f"%{name} = load {field_type(name)}, ptr {self.value(field_address(name))}")
+        scratch = max(map(self.scratch_of, calls_of(self.routine)), default=0)
+        if scratch:
+            self.line(f"%scratch = alloca [{scratch} x i8], align 64")
         own = self.value(f"mul i64 %thread, {rows_per_thread(self.program)}")
         self.line(f"%rows = getelementptr i64, ptr {self.load_field('rows')}, i64 {own}")
         self.line("%after.thread = add i64 %thread, 1")
@@ -261,13 +264,13 @@ class _DriverText(Writer):
         return pending
 
     def one_call(self, call: Call, time: str, begin: str, end: str) -> None:
-        number = self.before_call()
+        number = self.before_call(call)
         self.call_kernel(call, self.buffers_of(call), time, begin, end)
         self.after_call(number)
 
     def balanced_call(self, call: Call) -> None:
         """A call of which each thread does its own part, in pieces, and then what is left of the others': driver_pieces.py."""
-        number, buffers = self.before_call(), self.buffers_of(call)
+        number, buffers = self.before_call(call), self.buffers_of(call)
         word = self.fresh("pieces")
         self.line(f"br i1 %several, label %{word}, label %{word}.whole")
         self.start_block(f"{word}.whole")
@@ -286,10 +289,18 @@ class _DriverText(Writer):
 
     def call_kernel(self, call: Call, buffers: str, time: str, begin: str, end: str) -> None:
         name = self.symbols.get(call.kernel, call.kernel)
-        self.line(f"call void @{name}({buffers}i64 %valid, i64 {time}, i64 {begin}, i64 {end})")
+        scratch = ", ptr %scratch" if self.scratch_of(call) else ""
+        self.line(f"call void @{name}({buffers}i64 %valid, i64 {time}, i64 {begin}, i64 {end}{scratch})")
 
-    def before_call(self) -> int:
+    def scratch_of(self, call: Call) -> int:
+        """Bytes of the thread's own memory that a call needs."""
+        kernel = self.program.kernels.get(call.kernel)
+        return kernel.scratch if kernel is not None else 0
+
+    def before_call(self, call: Call) -> int:
         number, self.call_number = self.call_number, self.call_number + 1
+        if self.scratch_of(call):
+            self.line("store i64 0, ptr %scratch")
         if self.profile:
             self.line(f"%before{number} = call i64 @dln_nanoseconds(ptr %job)")
         return number

@@ -96,14 +96,29 @@ class Runner:
                     self._run(inner, time * item.extent + step, samples, threads)
             return
         function = self._function(item.kernel, len(item.buffers))
+        size = self.program.kernels[item.kernel].scratch
+        scratch = [np.full(size + MARGIN, 0xA5, np.uint8)] if size else []
+        for own in scratch:
+            own[:8] = 0
         base = self.memory.ctypes.data
         for t in reversed(range(threads)):
             begin, end = item.extent * t // threads, item.extent * (t + 1) // threads
-            function(*(base + b for b in item.buffers), samples, time, begin, end)  # type: ignore[operator]
+            function(
+                *(base + b for b in item.buffers),
+                samples,
+                time,
+                begin,
+                end,
+                *(own.ctypes.data for own in scratch),
+            )  # type: ignore[operator]
+
+        for own in scratch:
+            assert (own[size:] == 0xA5).all(), "a kernel wrote behind the memory of its thread"
 
     def _function(self, name: str, buffers: int) -> object:
         key = (name, buffers)
         if key not in self.functions:
-            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * buffers, *[ctypes.c_int64] * 4)
+            own = [ctypes.c_void_p] if self.program.kernels[name].scratch else []
+            kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * buffers, *[ctypes.c_int64] * 4, *own)
             self.functions[key] = kind(self.engine.get_function_address(name))
         return self.functions[key]

@@ -59,13 +59,18 @@ def run(nest, plan, valid=64):
     arrays = [generator.standard_normal(b.elements).astype(np.float32) for b in nest.buffers]
     # Behind every array is memory of somebody else: it must not be written, and what is in it must not matter.
     padded = [np.concatenate([a, np.full(64, np.nan, np.float32)]) for a in arrays]
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays), *[ctypes.c_int64] * 4)(
+    own = [np.full(function.scratch + 64, 0xA5, np.uint8)] if function.scratch else []  # the thread's memory
+    for memory in own:
+        memory[:8] = 0
+    kinds = [ctypes.c_void_p] * len(arrays), [ctypes.c_int64] * 4, [ctypes.c_void_p] * len(own)
+    call = ctypes.CFUNCTYPE(None, *(kind for group in kinds for kind in group))(
         engine.get_function_address("kernel")
     )
     half = plan.extent // 2
     for begin, end in ((half, plan.extent), (0, half)):
-        call(*(p.ctypes.data for p in padded), valid, 0, begin, end)
+        call(*(p.ctypes.data for p in padded), valid, 0, begin, end, *(m.ctypes.data for m in own))
     assert all(np.isnan(p[-64:]).all() for p in padded)
+    assert all((m[-64:] == 0xA5).all() for m in own)
     return padded[nest.results[0].buffer][:-64], arrays
 
 

@@ -1,0 +1,143 @@
+"""Packed plans: plans whose sums read copies of their factors, in the order in which they are read (packing.py).
+
+In: the costs of a nest along some lane axes.  Out: `Packed`, the best such plan, if it is better than one that is known.
+
+    y[batch: 256, j: 500] = Σ_{i: 500} w[i, j] · x[i, batch],  tile 6 × 16
+    →   for all six columns of w (rows of the plan, packed as their row begins, 12 KB):
+            for all sixteen samples (columns of the plan, packed once for all rows, 512 KB): 3,000 cycles, and 10 to pack
+
+Every large factor is packed, so that nothing but copies is read, each line of the cache is full, and loops over several axes
+become one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .candidates import Registers, Tile
+from .cost import LaneCost, in_time
+from .footprints import ENTRY, FAR_BANDWIDTH, FIRST_LEVEL, NEAR_BANDWIDTH, SECOND_LEVEL
+from .lower_bound import bounded_tiles
+from .memory import SIZES
+from .nest import Nest, accesses, buffer_of
+from .packing import may_be_packed
+from .plan import Plan
+
+#: Of so many tiles, those that would be best if all data were near, packed plans are tried.
+_TILES = 4
+#: Cycles to copy a vector, or a few scalars that lie side by side, and so many of these on average.
+_VECTOR, _SCALARS, _TOGETHER = 5.0, 2.0, 3.0
+#: So many threads, on average, each pack the columns for themselves.
+_THREADS = 2
+#: Bytes of columns that are packed, at most: they lie on the stack.
+_MOST = 1_200_000
+#: How much of the time in which copies come from beyond the second level is not hidden: one line follows another.
+_WAITING = 0.15
+#: Bytes of a row that stay in the first-level cache while columns pass by.
+_ROW = 20_000
+
+
+class Packed(NamedTuple):
+    """A plan that packs: its cycles, its tile and the cost that it belongs to, the order of its loops, `Plan.packed`, and
+    `Plan.split`."""
+
+    cycles: float
+    tile: Tile
+    cost: LaneCost
+    order: tuple[int, ...]
+    packed: tuple[int, ...]
+    split: tuple[int, int]
+
+
+def in_packed_order(
+    nest: Nest, registers: Registers, costs: Sequence[LaneCost], limit: float
+) -> Packed | None:
+    """The best plan that packs all that it reads, of less than `limit` cycles."""
+    best: Packed | None = None
+    for cost, tile in _tiles(nest, registers, costs, limit):
+        for order, split in _orders(nest, cost):
+            found = _cost_of(nest, cost, tile, order, split)
+            if found is not None and found.cycles < limit:
+                best, limit = found, found.cycles
+    return best
+
+
+def _tiles(
+    nest: Nest, registers: Registers, costs: Sequence[LaneCost], limit: float
+) -> list[tuple[LaneCost, Tile]]:
+    """The tiles that would be best if all data were near."""
+    found: list[tuple[float, int, LaneCost, Tile]] = []
+    number = itertools.count()
+    for cost in costs:
+        if cost.in_results:
+            candidates, bounds = bounded_tiles(cost, registers)
+            found += [
+                (bound, next(number), cost, tile)
+                for bound, tile in zip(bounds.tolist(), candidates, strict=True)
+                if bound < limit
+            ]
+    return [(cost, tile) for _, _, cost, tile in heapq.nsmallest(_TILES, found)]
+
+
+def _orders(nest: Nest, cost: LaneCost) -> Iterator[tuple[tuple[int, ...], tuple[int, int]]]:
+    """Orders of the loops over tiles: axes that all factors move along, those of one factor, and those of the others."""
+    moving = [a.axes & (1 << len(nest.axes)) - 1 for a in cost.model.term.accesses]
+    every = [n for n in range(len(nest.axes)) if all(m >> n & 1 for m in moving)]
+    for one in dict.fromkeys(moving):
+        rows = [n for n in range(len(nest.axes)) if one >> n & 1 and n not in every]
+        columns = [n for n in range(len(nest.axes)) if n not in rows and n not in every]
+        if rows and columns:
+            yield (*every, *rows, *columns), (len(every), len(every) + len(rows))
+
+
+def _cost_of(
+    nest: Nest, cost: LaneCost, tile: Tile, order: tuple[int, ...], split: tuple[int, int]
+) -> Packed | None:
+    """The cycles of a packed plan; None where some factor cannot be packed."""
+    tiled = cost.tiled(tile)
+    axes = tuple(nest.axes[n] for n in order)
+    plan = Plan(axes, len(axes), tuple(tile[n] for n in order), cost.reduced, cost.lane, cost.lanes)
+    blocks = [plan.blocks(n) for n in range(len(order))]
+    groups, rows = math.prod(blocks[: split[0]]), math.prod(blocks[split[0] : split[1]])
+    columns = math.prod(blocks[split[1] :])
+    row_bits, column_bits = (
+        sum(1 << n for n in some) for some in (order[split[0] : split[1]], order[split[1] :])
+    )
+    points = math.prod(a.size for a in cost.reduced)
+    packing, row_bytes, column_bytes = 0.0, 0, 0
+    nodes = accesses(nest.term)  # type: ignore[arg-type]
+    for node, access in zip(nodes, cost.model.term.accesses, strict=True):
+        if (access.axes & row_bits and access.axes & column_bits) or not may_be_packed(nest, plan, node):
+            return None
+        places = math.prod(n for bit, n in tiled.counts if access.axes & bit)
+        along_lane = bool(access.axes & cost.lane_bit)
+        size = points * places * SIZES[nest.buffers[buffer_of(node)].data_type]
+        adjacent = any(access.steps[bit.bit_length() - 1] == 1 for bit, _ in tiled.counts)
+        copying = points * places * (_VECTOR if along_lane else _SCALARS / (_TOGETHER if adjacent else 1.0))
+        if along_lane:
+            size *= cost.lanes
+            if access.steps[cost.lane_number] != 1:
+                copying += 1.5 * cost.lanes * points * places
+        if access.axes & row_bits:
+            row_bytes += size
+            packing += copying * groups * rows
+        else:
+            column_bytes += size
+            packing += copying * groups * columns * min(_THREADS, rows)
+    if columns * column_bytes > _MOST or row_bytes > SECOND_LEVEL:
+        return None
+    near = far = 0.0
+    if columns * column_bytes > SECOND_LEVEL:
+        far = column_bytes / FAR_BANDWIDTH
+    elif columns * column_bytes + row_bytes > FIRST_LEVEL:
+        near = column_bytes / NEAR_BANDWIDTH
+    if row_bytes > _ROW:
+        near += row_bytes / NEAR_BANDWIDTH
+    entered = math.prod(tiled.runs[: max(len(tiled.runs) - 1 - tiled.unrolled, 0)])
+    computing = tiled.walking if nest.where else tiled.walking - (entered - 1) * ENTRY
+    cycles = tiled.blocks * (in_time(computing, near, far, _WAITING) + tiled.behind) + packing
+    return Packed(cycles, tile, cost, order, tuple(range(len(nodes))), split)

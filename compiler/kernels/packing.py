@@ -1,0 +1,272 @@
+"""Packing: elements of a sum's factors copied into the order in which its tiles read them.
+
+In: a `Tile` whose plan says what to pack, and a block of the reduction.  Out: loads from the copies, in place of those from the
+arrays.
+
+    Σ_k w[k, n] · x[k, m],  tile 6 × 16:   of w, for every six columns:   w[0, n … n+5], w[1, n … n+5], …      24 bytes a step
+                                           of x, for every sixteen:       x[0, m … m+15], x[1, m … m+15], …    64 bytes a step
+
+What tiles of one row read is packed when the row begins and stays in the first-level cache; what tiles of every row read is
+packed once for all of them. Each line of the cache is full of what is wanted, the lines follow one another, and no page is
+changed at every step. This is the packing of K. Goto and R. van de Geijn, Anatomy of high-performance matrix multiplication,
+ACM Transactions on Mathematical Software 34 (2008); the order of additions, and so every bit, is as without it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from ..mathematics.affine import linear
+from ..mathematics.expression import Axis, Expression, Load
+from .bounds import Split
+from .loops import Element, Store, Value
+from .memory import ALIGNMENT
+from .nest import Nest, accesses, buffer_of, is_guarded
+from .plan import Plan, Shift
+from .reduction import Reduction, points_of_a_block
+from .tile import Tile
+
+_BYTES = {"f32": 4, "f64": 8}
+#: Scalars that lie side by side are copied so many at a time.
+_CHUNKS = (8, 4, 2)
+#: No reduction has a loop of so many turns.
+_FAR = 1 << 40
+
+
+class Packed:
+    """The copies of one access, for the tiles along some neighbouring axes of the order, `count` slices.
+
+    A slice holds what one tile reads in one block: for every point of the reduction the elements of all places, one after
+    the other.
+    """
+
+    def __init__(self, tile: Tile, node: Expression, along: range, count: int) -> None:
+        self.tile, self.node, self.along = tile, node, along
+        plan, builder = tile.plan, tile.builder
+        form = linear(node.children[0])
+        self.shifted = (*plan.order, *plan.written)
+        self.lanes = plan.lanes if form.coefficients.get(plan.lane, 0) else 1  # type: ignore[arg-type]
+        steps = [form.coefficients.get(axis, 0) for axis in self.shifted]
+        # The places in the tile, in the order of what they load.
+        self.varying = [n for n, (axis, step) in enumerate(zip(plan.order, steps, strict=False)) if step]
+        distances: dict[Shift, int] = {}
+        for shift in tile.shifts:
+            key = tuple(shift[n] for n in self.varying)
+            distances[key] = sum(steps[n] * s for n, s in zip(self.varying, key, strict=True))
+        self.places = sorted(distances, key=lambda key: distances[key])
+        self.distances = [distances[key] for key in self.places]
+        self.number = {key: n for n, key in enumerate(self.places)}
+        # Points of the reduction are numbered with its loops outside of what is written out.
+        self.points = points_of_a_block(plan)
+        self.width = _BYTES[tile.real] * self.lanes
+        self.size = -(-math.prod(self.points) * len(self.places) * self.width // ALIGNMENT) * ALIGNMENT
+        self.memory = builder.reserve(self.size * count)
+        self.slice = self.memory
+
+    def fill(self, number: Value, block: Value | None, at: Value) -> None:
+        """Pack slice `number` of the block, to place `at` of the copies."""
+        tile = self.tile
+        tile.start_along(self.along, number)
+        self.choose(at)
+        reduction = Reduction(tile, block)
+        if not is_guarded(self.node):  # it is in range everywhere
+            reduction.where = ()
+        reduction.inside = partial(self._copy, reduction)  # type: ignore[method-assign]
+        reduction.accumulate([])
+
+    def choose(self, at: Value) -> None:
+        """Read from place `at` of the copies from now on."""
+        builder = self.tile.builder
+        self.slice = builder.emit(
+            "address", (self.memory, builder.multiply(at, builder.integer(self.size))), "ptr"
+        )
+
+    def load(self, reduction: Reduction, shift: Shift) -> Value:
+        """What the access has loaded for a place of the tile and of what is written out."""
+        builder, plan = self.tile.builder, self.tile.plan
+        place = self.number[tuple(shift[n] for n in self.varying)]
+        pointer = self._place(reduction, shift[len(plan.order) :], place)
+        return builder.emit_here("load", (pointer,), self.tile.real, self.lanes)
+
+    def _copy(
+        self, reduction: Reduction, split: Split, carried: list[Value], end: Value | None
+    ) -> list[Value]:
+        """What stands in the innermost loop of the reduction: the elements of all places are copied."""
+        tile, plan, builder = self.tile, self.tile.plan, self.tile.builder
+        assert end is None and not split.masks
+        buffer = tile.nest.buffers[buffer_of(self.node)]
+        element: Element = "f32" if buffer.data_type == "float32" else "f64"
+        scalars = tile.evaluator(None, self.shifted)
+        for step in plan.steps:
+            number = 0
+            while number < len(self.places):
+                full = [0] * len(plan.order)
+                for n, s in zip(self.varying, self.places[number], strict=True):
+                    full[n] = s
+                shift = (*full, *step)
+                together = self._together(number) if self.lanes == 1 else 1
+                if together > 1:
+                    pointer, _ = scalars.place(buffer_of(self.node), self.node.children[0], shift)
+                    value = builder.emit_here("load", (pointer,), element, together)
+                    value = builder.convert(value, tile.real)
+                else:
+                    value = reduction.evaluator.value(self.node, shift)
+                builder.store(Store(self._place(reduction, step, number), value))
+                number += together
+        return carried
+
+    def _together(self, first: int) -> int:
+        """How many elements from number `first` on are copied at once: they lie side by side."""
+        for several in _CHUNKS:
+            run = self.distances[first : first + several]
+            if len(run) == several and run[-1] - run[0] == several - 1:
+                return several
+        return 1
+
+    def _place(self, reduction: Reduction, step: Shift, place: int) -> Value:
+        """Where the copy of an element is, for the values that the reduction's loops have."""
+        tile, plan, builder = self.tile, self.tile.plan, self.tile.builder
+        row = len(self.places) * self.width
+        strides = [math.prod(self.points[n + 1 :]) * row for n in range(len(self.points))]
+        pointer = self.slice
+        if reduction.point is not None:
+            stride = math.prod(self.points[len(plan.loops) :]) * row
+            pointer = self._behind(pointer, reduction.point, stride)
+        else:
+            for n, (axis, stride) in enumerate(zip(plan.loops, strides, strict=False)):
+                value = tile.starts[axis]
+                if n == 0 and reduction.block is not None:
+                    value = builder.subtract(value, reduction.block)
+                pointer = self._behind(pointer, value, stride)
+        offset = place * self.width
+        for axis, distance in zip(plan.written, step, strict=True):
+            offset += strides[plan.reduced.index(axis)] * distance
+        return builder.emit("address", (pointer, builder.integer(offset)), "ptr") if offset else pointer
+
+    def _behind(self, pointer: Value, number: Value, stride: int) -> Value:
+        builder = self.tile.builder
+        return builder.emit("address", (pointer, builder.multiply(number, builder.integer(stride))), "ptr")
+
+
+class Packing:
+    """All that a kernel packs: what the tiles of a row read, and what the tiles of every row read, its columns.
+
+    The order of the loops over tiles: groups, rows, columns, as `Plan.split` says. Columns are packed anew for each group.
+    """
+
+    def __init__(self, tile: Tile) -> None:
+        plan = tile.plan
+        self.tile, self.builder = tile, tile.builder
+        first, then = plan.split
+        self.group_axes, self.row_axes = range(first), range(first, then)
+        self.column_axes = range(then, len(plan.order))
+        self.row_count, self.column_count = (
+            math.prod(plan.blocks(n) for n in axes) for axes in (self.row_axes, self.column_axes)
+        )
+        self.rows: list[Packed] = []
+        self.columns: list[Packed] = []
+        nodes = accesses(tile.nest.term) if plan.packed else []  # type: ignore[arg-type]
+        for number in plan.packed:
+            if axes_along(plan, nodes[number]) & set(self.row_axes):
+                self.rows.append(Packed(tile, nodes[number], self.row_axes, 1))
+            else:
+                self.columns.append(Packed(tile, nodes[number], self.column_axes, self.column_count))
+
+    def open_tiles(self, begin: Value, end: Value, block: Value | None, *, pack: bool = True) -> Value:
+        """Open the loops over the tiles with numbers from `begin` to `end`, and pack what they read; the tile's number."""
+        builder, tile = self.builder, self.tile
+        group, before, low, high = self._within(begin, end, self.row_count * self.column_count)
+        tile.start_along(self.group_axes, group)
+        if pack and self.columns:
+            self._fill_columns(group, block)
+        row, within, low, high = self._within(low, high, self.column_count)
+        tile.start_along(self.row_axes, row)
+        if pack:
+            for packed in self.rows:
+                packed.fill(row, block, builder.integer(0))
+        column, _ = builder.open_loop(low, high)
+        tile.start_along(self.column_axes, column)
+        for packed in self.columns:
+            packed.choose(column)
+        return builder.add(builder.add(before, within), column)
+
+    def _fill_columns(self, group: Value, block: Value | None) -> None:
+        """Pack the columns of a group, unless an earlier part of the call has left them: the first word of the memory says which
+        are there."""
+        builder = self.builder
+        wanted = builder.add(group, builder.integer(1))
+        if block is not None:
+            wanted = builder.add(builder.multiply(wanted, builder.integer(_FAR)), block)
+        there = builder.emit_here("load", (builder.scratch,), "i64")
+        builder.open_branch(builder.emit("icmp", (there, wanted), "i1", 1, "ne"))
+        for packed in self.columns:
+            number, _ = builder.open_loop(builder.integer(0), builder.integer(self.column_count))
+            packed.fill(number, block, number)
+            builder.close()
+        builder.store(Store(builder.scratch, wanted))
+        builder.close()
+
+    def _within(self, begin: Value, end: Value, count: int) -> tuple[Value, Value, Value, Value]:
+        """Open a loop over those runs of `count` numbers that have some from `begin` to `end`: the number of a run, where it
+        begins, and which of its numbers there are, from and to."""
+        builder = self.builder
+        size = builder.integer(count)
+        if count == 1:
+            number, _ = builder.open_loop(begin, end)
+        else:
+            first = builder.emit("udiv", (begin, size), "i64")
+            behind = builder.emit("udiv", (builder.add(end, builder.integer(count - 1)), size), "i64")
+            number, _ = builder.open_loop(first, behind)
+        before = builder.multiply(number, size)
+        low = builder.maximum(builder.subtract(begin, before), builder.integer(0))
+        return number, before, low, builder.minimum(builder.subtract(end, before), size)
+
+    def close_tiles(self) -> None:
+        """Close the loops of `open_tiles`."""
+        for _ in range(3):
+            self.builder.close()
+
+    def reduction(self, block: Value | None) -> Reduction:
+        """The reduction of the tile that is open, in a block."""
+        result = Reduction(self.tile, block)
+        for packed in (*self.rows, *self.columns):
+            result.evaluator.packed[packed.node] = partial(packed.load, result)
+        result.in_one_loop = self._in_one_loop()
+        return result
+
+    def _in_one_loop(self) -> bool:
+        """Whether nothing but what is packed depends on the reduction's axes: they may be one loop."""
+        nest, plan = self.tile.nest, self.tile.plan
+        if nest.where or not plan.packed or (plan.depth and plan.loops[0].size % plan.depth):
+            return False
+        stack: list[Expression] = [nest.term]  # type: ignore[list-item]
+        packed = {p.node for p in (*self.rows, *self.columns)}
+        while stack:
+            node = stack.pop()
+            if node in nest.reduced:
+                return False
+            if node not in packed:
+                stack.extend(node.children)
+        return True
+
+
+def axes_along(plan: Plan, node: Expression) -> set[int]:
+    """The numbers of the order's axes along which an access moves from tile to tile or within one."""
+    form = linear(node.children[0])
+    return {n for n, axis in enumerate(plan.order) if form.coefficients.get(axis, 0)}
+
+
+def may_be_packed(nest: Nest, plan: Plan, node: Expression) -> bool:
+    """Whether an access may be loaded before its tile is computed, whatever the place of the tile along other axes."""
+    if nest.kind != "sum" or nest.term is None or nest.term.type != "real" or plan.lane not in plan.order:
+        return False
+    if not isinstance(node, Load) or node.type != "real" or plan.is_masked(nest):
+        return False
+    if not all(isinstance(atom, Axis) for atom in linear(node.children[0]).coefficients):
+        return False
+    moving = {plan.order[n] for n in axes_along(plan, node)}
+    single = {a for a, size in zip(plan.order, plan.tile, strict=True) if size == 1}
+    return not is_guarded(node) or all(
+        axes & set(nest.axes) <= moving & single for axes in nest.axes_of_conditions
+    )
