@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dln.compiler.machine.speed import measure_speed
-
 from .workloads import AGREEMENT_STEPS, WORKLOADS, Workload
 
 PEERS = ("torch_eager", "torch_compile", "jax")
@@ -112,15 +110,15 @@ def run(
     systems: list[str],
     arguments: argparse.Namespace,
     folder: str,
-    peaks: dict[int, float],
 ) -> Result:
-    """Measure one workload in all systems. What fails is noted and left out. `peaks`: multiply-adds a second by threads."""
+    """Measure one workload in all systems. What fails is noted and left out."""
     result = Result(workload.name)
     threads = min(arguments.threads, workload.threads or arguments.threads)
     cache = str(Path(folder) / f"cache-{workload.name}")
     workers: dict[str, Worker] = {}
     times: dict[str, list[float]] = {}
     losses: dict[str, float] = {}
+    peaks: list[float] = []
     try:
         for system in systems:
             worker = Worker(system, workload, threads, folder, cache)
@@ -140,6 +138,8 @@ def run(
                     result.errors[system] = answer["error"]
                 for way, microseconds in answer.get("microseconds", {}).items():
                     times.setdefault(_label(system, way), []).append(microseconds)
+                if system == "dln":
+                    peaks.append(worker.ask(f"peak {arguments.seconds / 2}")["multiply_adds"])
         result.compile_seconds = round(workers["dln"].ready["compile_seconds"], 4)
         for system, worker in workers.items():
             memory = worker.ask("quit").get("peak_rss_mb")
@@ -161,10 +161,8 @@ def run(
     if result.dln_us and result.peers:
         result.ratio = round(min(result.peers.values()) / result.dln_us, 3)
     if result.dln_us:
-        if threads not in peaks:
-            peaks[threads] = threads * measure_speed().multiply_adds
         rate = workers["dln"].ready["multiply_adds"] / (result.dln_us * 1e-6)
-        result.peak_fraction = round(rate / peaks[threads], 3)
+        result.peak_fraction = round(rate / statistics.median(peaks), 3)
     for label, loss in losses.items():
         if abs(loss - losses["dln"]) > 1e-4 * max(1.0, abs(losses["dln"])):
             result.disagreements.append(f"{label}: {loss:.6g}, dln: {losses['dln']:.6g}")
@@ -216,7 +214,9 @@ def report(results: list[Result], arguments: argparse.Namespace) -> str:
         ]
         lines += [f"{r.workload}: {system} failed: {error}" for system, error in r.errors.items()]
     how = f"{arguments.threads} threads at most, {arguments.rounds} rounds of {arguments.seconds:g} s"
-    lines.append(f"{how}; ratio = best peer / dln; of peak: of the multiply-add peak measured in this run")
+    lines.append(
+        f"{how}; ratio = best peer / dln; of peak: of as many threads' multiply-adds, measured in turn"
+    )
     return "\n".join(lines)
 
 
@@ -249,11 +249,10 @@ def main() -> int:
         if name not in known:
             parser.error(f"unknown name '{name}'; there are {', '.join(known)}")
     results: list[Result] = []
-    peaks: dict[int, float] = {}
     compile_modules()
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            results.append(run(WORKLOADS[name], ["dln", *peers], arguments, folder, peaks))
+            results.append(run(WORKLOADS[name], ["dln", *peers], arguments, folder))
             if not arguments.json:
                 print(f"{name}: {results[-1].dln_us or 'failed'}", file=sys.stderr)
     if arguments.json:

@@ -59,15 +59,22 @@ def machine_speed() -> Speed:
     return speed
 
 
-def measure_speed() -> Speed:
-    """The speed of this machine, measured now."""
+def multiply_add_loop() -> tuple[Callable[[int], float], int]:
+    """A native function that does so many rounds of nothing but multiply-adds, and how many of them a round is."""
     target = host_target()
     lanes = target.vector_bits // 32
     library = load_code([compile_text(with_attributes(speed_text(lanes), target), target)], ["dln_speed"])
     chains = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(library.addresses["dln_speed"])
+    return lambda rounds, library=library: chains(rounds), CHAINS * lanes  # type: ignore[misc]  # the library must stay
+
+
+def measure_speed() -> Speed:
+    """The speed of this machine, measured now."""
+    chains, each = multiply_add_loop()
+    lanes = each // CHAINS
     rounds = 10_000
     rounds = max(1, int(rounds * _SECONDS / _least(lambda: chains(rounds), 20)))
-    multiply_adds = rounds * CHAINS * lanes / _least(lambda: chains(rounds), _TRIALS)
+    multiply_adds = rounds * each / _least(lambda: chains(rounds), _TRIALS)
     block = ctypes.create_string_buffer(2 * _BLOCK)
     start = ctypes.addressof(block)
     # Pieces that are behind each other, so that none is in the caches when its turn comes.
