@@ -57,6 +57,11 @@ def calls_of(routine: Routine) -> Iterator[Call]:
             yield item
 
 
+def scratch_of(routine: Routine) -> int:
+    """Bytes of its own memory that each thread lends to the calls of a routine, to one after the other."""
+    return max((call.scratch for call in calls_of(routine)), default=0)
+
+
 @record
 class Pending:
     """Which calls other threads may still be busy with: since the last barrier that the program asked for, by kind; and

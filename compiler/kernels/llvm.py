@@ -13,7 +13,6 @@ from __future__ import annotations
 import struct
 
 from .loops import MASKED_BITS, Branch, Function, Loop, Store, Value, first_lanes, number_values, walk
-from .memory import ALIGNMENT
 from .program import Kernel
 
 _TYPES = {"f32": "float", "f64": "double", "i64": "i64", "i32": "i32", "i1": "i1", "ptr": "ptr"}
@@ -266,8 +265,6 @@ class _Printer:
                 return f"shufflevector {typed(operands[0])}, {typed(operands[1])}, <{value.lanes} x i32> <{lanes}>"
             case "address":
                 return f"getelementptr i8, ptr {operand(operands[0])}, i64 {operand(operands[1])}"
-            case "scratch":
-                return f"alloca [{value.attribute} x i8], align {ALIGNMENT}"
             case "load":
                 return f"load {kind}, ptr {operand(operands[0])}, align {_SIZES[value.element]}"
             case "masked load":

@@ -33,7 +33,7 @@ _TILES = 4
 _VECTOR, _SCALARS, _TOGETHER = 5.0, 2.0, 3.0
 #: So many threads, on average, each pack the columns for themselves.
 _THREADS = 2
-#: Bytes of columns that are packed, at most: they lie on the stack.
+#: Bytes of columns that are packed, at most, in memory of each thread's own.
 _MOST = 1_200_000
 #: How much of the time in which copies come from beyond the second level is not hidden: one line follows another.
 _WAITING = 0.15

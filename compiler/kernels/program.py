@@ -59,7 +59,8 @@ class Call:
 
     `extent`: the parallel range is 0 … extent−1.  `barrier`: all threads must have finished the calls before this one.
     `families`: what it computes (profiles, messages).  `multiply_adds`, `bytes`: its cost, for partition and prediction;
-    `cycles`: what the cost model expects of one core (0: of a copy, of which bytes alone count).
+    `cycles`: what the cost model expects of one core (0: of a copy, of which bytes alone count).  `scratch`: bytes of its own
+    memory that each thread lends to it.
     """
 
     kernel: str
@@ -70,6 +71,7 @@ class Call:
     multiply_adds: int = 0
     bytes: int = 0
     cycles: float = 0.0
+    scratch: int = 0
 
 
 @record

@@ -1,4 +1,4 @@
-"""Accumulators that wait in memory while those of other tiles are used: a piece of the stack, aligned to lines.
+"""Accumulators that wait in memory while those of other tiles are used: in the thread's own, aligned to lines.
 
 In: the accumulators of one tile, and the number of tiles.  Out: `Waiting`.
 
@@ -25,7 +25,7 @@ class Waiting:
         sizes = [_BYTES[v.element] * v.lanes for v in kinds]
         self.places = [sum(sizes[:n]) for n in range(len(sizes))]
         self.size = sum(sizes)
-        self.memory = builder.emit_here("scratch", (), "ptr", 1, self.size * tiles)
+        self.memory = builder.reserve(self.size * tiles)
 
     def pointers(self, number: Value) -> list[Value]:
         """Where the accumulators of a tile are."""

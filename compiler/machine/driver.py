@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..kernels.division import Pending, calls_of, is_balanced, is_divided
+from ..kernels.division import Pending, calls_of, is_balanced, is_divided, scratch_of
 from ..kernels.program import Call, Placement, Program, Routine, TimeLoop
 from ..mathematics.graph import CLOCKS
 from .driver_copy import RowCopy, copy_function, data_type_of, is_batched, row_copy
@@ -131,9 +131,9 @@ class _DriverText(Writer):
         for name in ("memory", "datasets", "order", "start", "stop", "batch", "results", "outputs",
                      "epoch", "training", "seed", "stop_flag", "threads", "tickets"):  # fmt: skip
             self.line(f"%{name} = load {field_type(name)}, ptr {self.value(field_address(name))}")
-        scratch = max(map(self.scratch_of, calls_of(self.routine)), default=0)
-        if scratch:
-            self.line(f"%scratch = alloca [{scratch} x i8], align 64")
+        if size := scratch_of(self.routine):
+            lent = self.value(f"mul i64 %thread, {size}")
+            self.line(f"%scratch = getelementptr i8, ptr {self.load_field('scratch')}, i64 {lent}")
         own = self.value(f"mul i64 %thread, {rows_per_thread(self.program)}")
         self.line(f"%rows = getelementptr i64, ptr {self.load_field('rows')}, i64 {own}")
         self.line("%after.thread = add i64 %thread, 1")
@@ -289,17 +289,12 @@ class _DriverText(Writer):
 
     def call_kernel(self, call: Call, buffers: str, time: str, begin: str, end: str) -> None:
         name = self.symbols.get(call.kernel, call.kernel)
-        scratch = ", ptr %scratch" if self.scratch_of(call) else ""
+        scratch = ", ptr %scratch" if call.scratch else ""
         self.line(f"call void @{name}({buffers}i64 %valid, i64 {time}, i64 {begin}, i64 {end}{scratch})")
-
-    def scratch_of(self, call: Call) -> int:
-        """Bytes of the thread's own memory that a call needs."""
-        kernel = self.program.kernels.get(call.kernel)
-        return kernel.scratch if kernel is not None else 0
 
     def before_call(self, call: Call) -> int:
         number, self.call_number = self.call_number, self.call_number + 1
-        if self.scratch_of(call):
+        if call.scratch:
             self.line("store i64 0, ptr %scratch")
         if self.profile:
             self.line(f"%before{number} = call i64 @dln_nanoseconds(ptr %job)")

@@ -30,6 +30,7 @@ from typing import Any
 # threads    how many threads run the job; clock_function, yield_function: addresses in the system (Code.run sets the three)
 # rows       int64: room for each thread to note the row of every lane (Code.run)
 # tickets    int64: for each balanced call and thread the number of pieces of its part that were asked for (Code.run)
+# scratch    bytes that the calls of each thread may use (division.scratch_of), aligned to 64 bytes (Code.run)
 # halt       the first thread's decision to stop
 # arrived, generation   of the barrier between calls; each on a cache line of its own
 FIELDS: tuple[tuple[str, str], ...] = (
@@ -53,6 +54,7 @@ FIELDS: tuple[tuple[str, str], ...] = (
     ("yield_function", "ptr"),
     ("rows", "ptr"),
     ("tickets", "ptr"),
+    ("scratch", "ptr"),
     ("halt", "i64"),
     ("padding1", "[16 x i64]"),
     ("arrived", "i32"),
@@ -69,8 +71,10 @@ FIELD_TYPES: dict[str, Any] = {
 }
 
 
+#: Bytes of a cache line.
+LINE = 64
 #: Numbers between the rows of two threads in job.rows, and between two numbers in job.tickets: a cache line.
-ROW_PADDING = 8
+ROW_PADDING = LINE // 8
 
 
 class Job(ctypes.Structure):

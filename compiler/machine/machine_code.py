@@ -19,7 +19,7 @@ from dataclasses import field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..kernels.division import calls_of, is_balanced, is_divided
+from ..kernels.division import calls_of, is_balanced, is_divided, scratch_of
 from ..kernels.program import Program
 from ..record import record
 from . import threads as thread_pools
@@ -27,7 +27,7 @@ from .cache import load_entry, store_entry
 from .elf import link
 from .fingerprint import llvm_fingerprint, package_fingerprint
 from .image import Image, ImageError, LoadedImage, load_image
-from .job import ROW_PADDING, Job
+from .job import LINE, ROW_PADDING, Job
 from .native import Library, compile_text, compile_texts, host_target, load_code
 from .target import Target
 from .team import Team
@@ -94,7 +94,21 @@ class _Loaded:
     function: Callable[[int, int], None]
     divided: bool
     balanced: int  # calls in which threads take over pieces from each other
+    scratch: int  # bytes that each thread lends to the calls
+    lent: list[ctypes.Array[ctypes.c_char]] = field(default_factory=list)  # memory that no run uses now
     teams: dict[int, Team] = field(default_factory=dict)  # by number of threads
+
+    def lend(self, threads: int) -> ctypes.Array[ctypes.c_char]:
+        """Memory for the calls of so many threads, which nobody else uses. Several Python threads may ask at once."""
+        size = max(threads, 1) * self.scratch + LINE
+        while self.lent:
+            try:
+                own = self.lent.pop()
+            except IndexError:
+                break
+            if len(own) >= size:
+                return own
+        return (ctypes.c_char * size)()
 
 
 @record(frozen=False)
@@ -134,7 +148,7 @@ class Code:
         address = library.addresses[entry]
         what = self.program.routines[routine]
         divided = any(map(is_divided, calls_of(what)))
-        return _Loaded(address, _Entry(address), divided, sum(map(is_balanced, what.calls)))
+        return _Loaded(address, _Entry(address), divided, sum(map(is_balanced, what.calls)), scratch_of(what))
 
     def _object_files(self, routine: str) -> list[bytes]:
         """The routine's entry, its kernels, and what copies rows for it. Raises NativeError."""
@@ -174,12 +188,15 @@ class Code:
             several = team.choose(minibatches)
         tickets = (ctypes.c_int64 * (several * loaded.balanced * threads * ROW_PADDING))()
         job.tickets = ctypes.addressof(tickets)
+        own = loaded.lend(threads)
+        job.scratch = -(-ctypes.addressof(own) // LINE) * LINE
         start = time.perf_counter()
         if not (several and thread_pools.run(_pool_functions, loaded.address, job, threads)):
             job.threads = 1
             loaded.function(ctypes.addressof(job), 0)
         if team is not None and job.done == job.stop:
             team.record(several, minibatches, time.perf_counter() - start)
+        loaded.lent.append(own)
 
 
 @cache

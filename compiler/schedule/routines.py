@@ -38,6 +38,7 @@ class Step:
     routines: frozenset[str] = field(default_factory=frozenset)
     loops: Loops = ()
     cycles: float = 0.0
+    scratch: int = 0
 
 
 def calls(steps: Sequence[Step], place: Callable[[str], Bytes]) -> tuple[Call | TimeLoop, ...]:
@@ -115,6 +116,7 @@ class _Calls:
             step.multiply_adds,
             step.bytes,
             step.cycles,
+            step.scratch,
         )
 
 

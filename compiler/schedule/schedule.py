@@ -296,7 +296,20 @@ class _Lowering:
         size = sum(self._bytes_of_a_step(n, loops) for n in dict.fromkeys(buffers))
         reads = loaded | (stored if nest.kind == "scatter" else frozenset())
         self.steps.append(
-            Step(kernel, buffers, reads, stored, extent, families, points, size, routines, loops, cycles)
+            Step(
+                kernel,
+                buffers,
+                reads,
+                stored,
+                extent,
+                families,
+                points,
+                size,
+                routines,
+                loops,
+                cycles,
+                self.kernels[kernel].scratch,
+            )
         )
 
     def _bytes_of_a_step(self, name: str, loops: Loops) -> int:

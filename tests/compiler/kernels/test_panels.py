@@ -57,7 +57,7 @@ def test_blocks_of_a_maximum():
 
 @pytest.mark.parametrize("registers", [Registers(256, 16), Registers(512, 32)])
 def test_accumulators_wait_in_little_memory(registers):
-    """Whatever the numbers of tiles: they wait on the stack."""
+    """Whatever the numbers of tiles: they wait in memory of each thread's own."""
     chosen = 0
     for outputs, batch, inputs in ((64, 40_000, 900), (500, 256, 500), (9_000, 64, 700), (70, 70, 5_000)):
         plan = choose(dense(outputs, batch, inputs), registers).plan
