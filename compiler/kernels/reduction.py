@@ -174,9 +174,10 @@ class Reduction:
                 upper, guarded = builder.minimum(upper, evaluate.value(expression)), True
         if self.block is not None and axis == self.plan.loops[0]:
             end = builder.add(self.block, builder.integer(self.plan.depth))
-            if axis.size % self.plan.depth or not upper.is_constant:
+            if axis.size % self.plan.depth or not (upper.is_constant and upper.attribute == axis.size):
                 end = builder.minimum(end, upper)
-            lower = self.block if lower.is_constant else builder.maximum(lower, self.block)
+            at_zero = lower.is_constant and lower.attribute == 0
+            lower = self.block if at_zero else builder.maximum(lower, self.block)
             upper = end
         if bounds.congruent is not None:
             first = evaluate.value(bounds.congruent)

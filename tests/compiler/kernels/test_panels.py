@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dln.compiler.kernels.plan import Plan
 from dln.compiler.kernels.tiling import Registers, choose
+from dln.compiler.mathematics.expression import apply, integer, less
 
 from .test_tiling import dense, gradient, run, window
 
@@ -45,6 +46,18 @@ def test_blocks_under_conditions(depth, ways):
     padded = np.pad(x, 2)
     expected = [w @ padded[y : y + 5] for y in range(23)]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 4, 6])
+@pytest.mark.parametrize(("first", "end"), [(1, 12), (0, 11), (5, 12), (0, 2), (2, 9)])
+def test_blocks_of_a_loop_that_begins_later_or_ends_earlier(first, end, depth):
+    nest = dense(30, 40, 12)
+    (r,) = nest.reduced
+    where = (apply("<=", integer(first), r), less(r, integer(end)))
+    plan = Plan(nest.axes, 1, (6, 16), nest.reduced, nest.axes[1], 8, depth=depth, places=3)
+    got, (w, x, _) = run(dataclasses.replace(nest, where=where), plan)
+    w, x = w.reshape(12, 30)[first:end], x.reshape(12, 40)[first:end]
+    np.testing.assert_allclose(got.reshape(30, 40), w.T @ x, rtol=1e-4, atol=1e-4)
 
 
 def test_blocks_of_a_maximum():
