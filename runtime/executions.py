@@ -22,7 +22,7 @@ from ..compiler.syntax import Call
 from .batch_coupling import Coupling, coupling_of
 from .execution import Execution
 from .gathered_execution import PART, GatheredExecution, gathered_execution, is_gathered
-from .initialize import initial_values
+from .initialize import write_initial_values
 from .training.settings import TrainingPlan
 
 if TYPE_CHECKING:
@@ -97,10 +97,11 @@ class Executions:
             for name in execution.kept:
                 array = graph.arrays[name]
                 if array.kind == kind and not (only_optimizer and name in self.elaborated.graph.arrays):
-                    first = self.given.get(name)
+                    first, view = self.given.get(name), memory.view(name)
                     if first is None:
-                        first = initial_values(array, seed, graph.tables, memory.view)
-                    memory.view(name)[...] = first
+                        write_initial_values(view, array, seed, graph.tables, memory.view)
+                    else:
+                        view[...] = first
         execution.step, execution.seed = 0, seed
 
     def _bring(self, source: Execution, target: Execution) -> None:

@@ -1,8 +1,9 @@
 """First values of weights and states, from their declarations and a seed.
 
-In: an `Array` with its `Initializer`, a seed.  Out: an array of float64.
+In: an `Array` with its `Initializer`, a seed.  Out: an array of float64, or the same written where it belongs.
 
     initial_values(graph.arrays["hidden.w"], seed=0)
+    write_initial_values(memory.view("hidden.w"), graph.arrays["hidden.w"], seed=0)
 
 Every weight draws from a generator of its own, seeded by `seed` and the weight's *name*: adding a weight to a
 file does not change how the others start. Draws are made in double precision, so that a float32 network starts
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +28,11 @@ from ..compiler.mathematics.walks import postorder
 from .errors import RunError
 
 Loader = Callable[[str], np.ndarray]
+
+#: Numbers that are drawn at a time, where they are independent: they stay in a near cache until they are written.
+_PIECE = 16_384
+#: Draws whose numbers are independent of each other.
+_INDEPENDENT = ("draw normal", "draw uniform", "draw glorot", "draw he")
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
@@ -65,10 +71,38 @@ def initial_values(
         values = evaluate_on_grid(root, initializer.axes, tables or {}, load, draw)
         return np.broadcast_to(values, extents)
 
-    values = value_of(initializer.value).astype(np.float64)
+    values = value_of(initializer.value).astype(np.float64, copy=False)
     if array.where is not None:
         values = np.where(value_of(array.where), values, 0.0)
     return values
+
+
+def write_initial_values(
+    into: np.ndarray,
+    array: Array,
+    seed: int,
+    tables: Mapping[str, Table] | None = None,
+    load: Loader | None = None,
+) -> None:
+    """Write what `initial_values` gives. Long draws are made piece by piece, so that they need no memory of their own."""
+    initializer, extents = array.initializer, array.extents
+    root = initializer.value if initializer is not None else None
+    if (
+        isinstance(root, Apply)
+        and root.function in _INDEPENDENT
+        and all(isinstance(child, Constant) for child in root.children)
+        and array.where is None
+        and extents
+    ):
+        assert initializer is not None
+        arguments = [np.float64(child.value) for child in root.children]  # type: ignore[attr-defined]
+        draws = generator(seed, array.name)
+        rows = max(1, _PIECE // max(1, math.prod(extents[1:])))
+        for first in range(0, extents[0], rows):
+            part = (min(rows, extents[0] - first), *extents[1:])
+            into[first : first + rows] = _draw(root.function, arguments, initializer, part, draws, array.name)
+        return
+    into[...] = initial_values(array, seed, tables, load)
 
 
 def evaluate_on_grid(
@@ -107,7 +141,7 @@ def evaluate_on_grid(
 
 def _draw(
     function: str,
-    arguments: list[np.ndarray],
+    arguments: Sequence[np.ndarray | np.float64],
     initializer: Initializer,
     extents: tuple[int, ...],
     draws: np.random.Generator,

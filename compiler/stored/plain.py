@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -42,7 +43,8 @@ _MODULES = {
 }
 _PRELUDE = "<prelude>/"
 # Kinds of encoded things: the first entry of every tuple.
-_TUPLE, _LIST, _DICT, _SET, _ARRAY, _EXPRESSION, _OBJECT, _SPAN, _SOURCE = range(9)
+_TUPLE, _LIST, _DICT, _SET, _ARRAY, _EXPRESSION, _OBJECT, _SPAN, _SOURCE, _PLAIN = range(10)
+_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 _CONSTANT, _AXIS, _LOAD, _LOOKUP, _APPLY = range(5)
 
 
@@ -84,11 +86,13 @@ class Encoder:
 
     def encode(self, value: Any) -> Any:
         """Raises CannotStore."""
-        if value is None or type(value) in (bool, int, float, str, bytes):
+        if type(value) in _LEAVES:
             return value
         if isinstance(value, np.generic):
             return value.item()  # what Python calculates with it is the same
         if isinstance(value, tuple):
+            if type(value) is tuple and all(type(part) in _LEAVES for part in value):
+                return (_PLAIN, value)  # is read as it is
             return (_TUPLE, *map(self.encode, value))
         if isinstance(value, list):
             return (_LIST, *map(self.encode, value))
@@ -161,15 +165,25 @@ class Decoder:
             return plain
         return _DECODERS[plain[0]](self, plain)
 
+    def _parts(self, plain: tuple[Any, ...], first: int) -> list[Any]:
+        """What stands behind the first entries. Most of it is numbers and texts."""
+        return [
+            _DECODERS[part[0]](self, part) if type(part) is tuple else part
+            for part in itertools.islice(plain, first, None)
+        ]
+
     def _tuple(self, plain: tuple[Any, ...]) -> Any:
-        return tuple([self.decode(part) for part in plain[1:]])
+        return tuple(self._parts(plain, 1))
 
     def _list(self, plain: tuple[Any, ...]) -> Any:
-        return [self.decode(part) for part in plain[1:]]
+        return self._parts(plain, 1)
 
     def _dict(self, plain: tuple[Any, ...]) -> Any:
-        parts = [self.decode(part) for part in plain[1:]]
+        parts = self._parts(plain, 1)
         return dict(zip(parts[::2], parts[1::2], strict=True))
+
+    def _plain(self, plain: tuple[Any, ...]) -> Any:
+        return plain[1]
 
     def _set(self, plain: tuple[Any, ...]) -> Any:
         return frozenset(map(self.decode, plain[1:]))
@@ -200,7 +214,7 @@ class Decoder:
     def _object(self, plain: tuple[Any, ...]) -> Any:
         kind, fields = _class_named(plain[1])
         made: Any = object.__new__(kind)
-        made.__dict__.update(zip(fields, map(self.decode, plain[2:]), strict=True))
+        made.__dict__.update(zip(fields, self._parts(plain, 2), strict=True))
         return made
 
     def _span(self, plain: tuple[Any, ...]) -> Any:
@@ -233,4 +247,5 @@ _DECODERS: tuple[Callable[[Decoder, tuple[Any, ...]], Any], ...] = (
     Decoder._object,
     Decoder._span,
     Decoder._source,
+    Decoder._plain,
 )

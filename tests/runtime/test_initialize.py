@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from dln.compiler.mathematics.expression import Apply, Axis, Expression, Load, Lookup, new_axis, real
 from dln.compiler.mathematics.graph import Array, Initializer, Table
 from dln.runtime.errors import RunError
-from dln.runtime.initialize import initial_values
+from dln.runtime.initialize import initial_values, write_initial_values
 
 
 def draw(name: str, *arguments: float) -> Expression:
@@ -93,3 +94,22 @@ def test_entries_that_do_not_exist_are_zero():
     got = initial_values(weight("w", (5, 5), real(2), where=banded), 0)
     i, j = np.indices((5, 5))
     np.testing.assert_array_equal(got, np.where(abs(i - j) <= 1, 2.0, 0.0))
+
+
+INDEPENDENT = [draw("normal", 2, 0.5), draw("uniform", -1, 3), draw("glorot"), draw("he")]
+OTHERS = [draw("orthogonal", 1), draw("uniform", -2.4, 2.4) / math.sqrt(25), real(0.25)]
+
+
+@pytest.mark.parametrize(
+    ("value", "extents"),
+    [
+        *itertools.product(INDEPENDENT, [(3,), (70_000,), (7, 11_000), (90, 40, 7), (2, 100_000)]),
+        *itertools.product(OTHERS, [(90, 70)]),
+    ],
+)
+def test_what_is_drawn_piece_by_piece_is_what_is_drawn_at_once(value, extents):
+    array = weight("w", extents, value, fans=(8, 20))
+    memory = np.full((*extents, 2), np.nan, np.float32)
+    write_initial_values(memory[..., 0], array, 5)
+    np.testing.assert_array_equal(memory[..., 0], initial_values(array, 5).astype(np.float32))
+    assert np.isnan(memory[..., 1]).all()
