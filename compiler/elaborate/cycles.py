@@ -13,7 +13,7 @@ condition keeps before or behind one: sum[s where s < t] h[s].
 from __future__ import annotations
 
 from ..mathematics.affine import distance, linear
-from ..mathematics.circles import strongly_connected
+from ..mathematics.circles import circle, pairs_around, strongly_connected
 from ..mathematics.expression import Expression
 from ..record import record
 from ..source import Note
@@ -89,10 +89,13 @@ def check_cycles(state: ElaborationState, units: list[Unit]) -> bool:
         inner = [r for u in component for r in reads[u] if r.target in members]
         if not inner:
             continue
-        cycle = _cycle({u: [r for r in inner if r.unit is u and not r.delays] for u in component})
-        if cycle:
+        at_once: dict[Unit, dict[Unit, Read]] = {unit: {} for unit in component}
+        for read in inner:
+            if not read.delays:
+                at_once[read.unit].setdefault(read.target, read)
+        if cycle := circle(at_once):
             good = False
-            _report_cycle(state, cycle)
+            _report_cycle(state, [at_once[a][b] for a, b in pairs_around(cycle)])
             continue
         both = _both_ways(inner)
         if both is not None:
@@ -138,33 +141,3 @@ def _both_ways(reads: list[Read]) -> tuple[Read, Read] | None:
     before = [r for r in reads if r.delays[axis] < 0]
     after = [r for r in reads if r.delays[axis] > 0]
     return (before[0], after[0]) if before and after else None
-
-
-def _cycle(reads: dict[Unit, list[Read]]) -> list[Read] | None:
-    """Some cycle of these reads, as the reads along it."""
-    state: dict[Unit, int] = {}
-    for root in reads:
-        if root in state:
-            continue
-        path: list[Read] = []
-        stack: list[tuple[Unit, int]] = [(root, 0)]
-        state[root] = 1
-        while stack:
-            unit, position = stack.pop()
-            following = reads[unit]
-            if position == len(following):
-                state[unit] = 2
-                if path:
-                    path.pop()
-                continue
-            stack.append((unit, position + 1))
-            read = following[position]
-            if state.get(read.target) == 1:
-                chain = [*path, read]
-                start = next(n for n, r in enumerate(chain) if r.unit is read.target)
-                return chain[start:]
-            if read.target not in state:
-                state[read.target] = 1
-                path.append(read)
-                stack.append((read.target, 0))
-    return None

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
 from ..mathematics.affine import distance, linear
+from ..mathematics.circles import circle, pairs_around
 from ..mathematics.expression import Axis, Expression, Load
 from ..mathematics.graph import Family, Graph
 from ..record import record
@@ -254,15 +255,10 @@ def _no_axis(graph: Graph, members: list[str], reads: list[_Read]) -> Recurrence
                 "a recurrence reads at t - 1, t - 2, … or at t + 1, …",
                 [(read.reader, read.load), (target, read.load)],
             )
-    import networkx as nx
-
-    edges: nx.DiGraph = nx.DiGraph()
+    edges: dict[str, dict[str, _Read]] = {name: {} for name in members}
     for read in reads:
-        edges.add_edge(read.reader.name, read.load.array, read=read)
-    circle = (
-        nx.find_cycle(edges, members[0]) if not edges.has_edge(*[members[0]] * 2) else [(members[0],) * 2]
-    )
-    along = [edges.edges[edge[:2]]["read"] for edge in circle]
+        edges[read.reader.name].setdefault(read.load.array, read)
+    along = [edges[a][b] for a, b in pairs_around(circle(edges))]
     path = " → ".join([*(r.reader.name for r in along), along[0].reader.name])
     return RecurrenceError(
         f"these need each other, and there is no axis along which all of them are delayed: {path}",
