@@ -17,30 +17,18 @@ from dln.runtime.diagnosis.layer_statistics import look_inside
 from dln.runtime.diagnosis.learning_rates import learning_rates
 from dln.runtime.training.history import History, Record
 from dln.runtime.training.settings import read_plan
+from dln.tests.runtime.irises import iris_file
 
 #: Sizes, schedules and patience that are not plain numbers, so that somebody has to work them out.
-FILE = """network iris
-param  half = 8
-input  x[4]
-input  label: class[3]
-layer  hidden[half] = tanh(dense(x))
-layer  score[3]  = dense(hidden)
-loss   cross_entropy(score, label)
-metric accuracy(score, label)
-data {
-  from  sklearn.iris
-  x     = data / 8
-  label = target
-  split 60% train, 20% validation, 20% test
-}
-train {
-  optimizer adam(rate = 0.02 * cosine(epoch, 12))
-  batch     2 * half
-  epochs    half div 2
-  stop      early(patience = half - 2)
-  rates     0.5 hidden
-}
-"""
+FILE = iris_file(
+    "optimizer adam(rate = 0.02 * cosine(epoch, 12))",
+    "batch     2 * half",
+    "epochs    half div 2",
+    "stop      early(patience = half - 2)",
+    "rates     0.5 hidden",
+    hidden="half",
+    param="half = 8",
+)
 AGAIN = """
 import sys
 from dln.runtime.command_line import run

@@ -4,30 +4,15 @@ import numpy as np
 import pytest
 from dln.compiler.kernels.program import Call, TimeLoop
 from dln.compiler.mathematics.expression import BATCH, Load, apply, at_most, select
-from dln.compiler.mathematics.graph import Family, verify
-from dln.compiler.passes.gradient import differentiate
-from dln.compiler.passes.operands import lift_operands
-from dln.compiler.passes.order import in_order, recurrent
+from dln.compiler.mathematics.graph import Family
+from dln.compiler.passes.order import recurrent
 from dln.compiler.passes.recurrence import RecurrenceError, check, find, in_steps, recurrences
-from dln.compiler.passes.sharing import solve
-from dln.compiler.passes.simplify import simplify
 from dln.compiler.schedule.schedule import lower
 
-from ..family_oracle import evaluate, random_values
 from ..graphs import axes, real_input, start, weight
+from ..lowered import PASSES, compare, prepared
 from ..recurrent_graphs import RECURRENT, gated, grid, history, mutual, simple
 from ..running import Runner, VectorMachine
-
-PASSES = (simplify, lift_operands, differentiate, simplify, solve, simplify, in_order)
-
-
-def prepared(name):
-    graph = RECURRENT[name]()
-    for step in PASSES:
-        graph = step(graph)
-    verify(graph)
-    return graph
-
 
 # ------------------------------------------------------------------------------------------------------- structure
 
@@ -83,14 +68,14 @@ def test_every_earlier_step_is_delayed():
 def test_the_derivative_runs_the_other_way():
     for name in RECURRENT:
         there = only(RECURRENT[name]())
-        both = recurrences(prepared(name))
+        both = recurrences(prepared(RECURRENT[name]()))
         assert len(both) == 2, name
         assert [there.reverse, not there.reverse] == [r.reverse for r in both], name
 
 
 def test_what_does_not_depend_on_the_recurrence_is_outside():
     """x's projection before the loop, the weights' gradients after it, each as one sum over all steps."""
-    graph = prepared("simple")
+    graph = prepared(RECURRENT["simple"]())
     inside = {m for r in recurrences(graph) for m in r.members}
     assert "∂U" not in inside
     assert BATCH in graph.families["∂U"].reduction.axes and len(graph.families["∂U"].reduction.axes) == 2
@@ -148,31 +133,10 @@ def test_a_distance_that_changes_is_refused():
 # -------------------------------------------------------------------------------------------------------- programs
 
 
-def compare(graph, capacity, samples, precision, target, threads=1):
-    values = random_values(graph, samples)
-    expected = evaluate(graph, values, samples)
-    program = lower(graph, capacity=capacity, precision=precision, target=target)
-    runner = Runner(program)
-    for name, array in graph.arrays.items():
-        if name in program.placements:
-            runner.set(name, values[name], array.batched)
-    tolerance = 1e-11 if precision == "float64" else 3e-5
-    for routine in program.routines.values():
-        runner.run(routine.name, samples, threads)
-        for root in {**dict.fromkeys(routine.outputs), **dict.fromkeys(routine.results)}:
-            got = runner.get(root, samples if graph.families[root].batched else None)
-            np.testing.assert_allclose(got, expected[root], rtol=tolerance, atol=tolerance, err_msg=root)
-    for name in graph.gradients.values():
-        np.testing.assert_allclose(
-            runner.get(name), expected[name], rtol=tolerance, atol=tolerance, err_msg=name
-        )
-    return runner
-
-
 @pytest.mark.parametrize("name", RECURRENT)
 @pytest.mark.parametrize(("capacity", "samples"), [(1, 1), (4, 3), (16, 16), (32, 13)])
 def test_against_brute_force(name, capacity, samples):
-    compare(prepared(name), capacity, samples, "float32", VectorMachine())
+    compare(prepared(RECURRENT[name]()), capacity, samples, "float32", VectorMachine())
 
 
 @pytest.mark.parametrize("name", RECURRENT)
@@ -180,12 +144,12 @@ def test_against_brute_force(name, capacity, samples):
     ("precision", "bits", "threads"), [("float64", 512, 1), ("float64", 128, 3), ("float32", 256, 3)]
 )
 def test_precisions_and_widths(name, precision, bits, threads):
-    compare(prepared(name), 20, 18, precision, VectorMachine(bits, 16), threads)
+    compare(prepared(RECURRENT[name]()), 20, 18, precision, VectorMachine(bits, 16), threads)
 
 
 @pytest.mark.parametrize("name", RECURRENT)
 def test_bits_do_not_depend_on_threads(name):
-    graph = prepared(name)
+    graph = prepared(RECURRENT[name]())
     blocks = [compare(graph, 32, 29, "float32", VectorMachine(), t).memory.tobytes() for t in (1, 2, 5)]
     assert blocks[0] == blocks[1] == blocks[2]
 
@@ -215,12 +179,12 @@ def test_one_step_lies_together():
 def test_what_no_other_step_reads_has_memory_for_one():
     program = lower(gated(), capacity=16, target=VectorMachine())
     assert program.placements["a"].strides[2] == 0  # gates before time; h reads them in the same step
-    program = lower(prepared("gated"), capacity=16, target=VectorMachine())
+    program = lower(prepared(RECURRENT["gated"]()), capacity=16, target=VectorMachine())
     assert program.placements["h"].strides[1] > 0  # the next step reads it
 
 
 def test_every_step_begins_with_a_barrier():
-    program = lower(prepared("gated"), capacity=16, target=VectorMachine())
+    program = lower(prepared(RECURRENT["gated"]()), capacity=16, target=VectorMachine())
     for loop in program.routines["gradient"].calls:
         if isinstance(loop, TimeLoop):
             assert isinstance(loop.body[0], Call) and loop.body[0].barrier

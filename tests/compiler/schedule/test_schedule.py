@@ -16,54 +16,20 @@ from dln.compiler.mathematics.expression import (
     select,
 )
 from dln.compiler.mathematics.graph import Array, Family, Graph, Reduction, Table, verify
-from dln.compiler.passes.gradient import differentiate
-from dln.compiler.passes.operands import lift_operands
 from dln.compiler.passes.order import in_order
-from dln.compiler.passes.sharing import solve
-from dln.compiler.passes.simplify import simplify
 from dln.compiler.passes.tables import tabulate
 from dln.compiler.schedule.schedule import lower
 
 from ..family_oracle import evaluate, random_values
 from ..graphs import GRAPHS, axes, real_input, start, weight, with_loss
+from ..lowered import PASSES, compare, prepared
 from ..running import Runner, VectorMachine
-
-PASSES = (simplify, lift_operands, differentiate, simplify, solve, simplify, in_order)
-
-
-def prepared(name):
-    graph = GRAPHS[name]()
-    for step in PASSES:
-        graph = step(graph)
-    verify(graph)
-    return graph
-
-
-def compare(graph, capacity, samples, precision, target, threads=1):
-    values = random_values(graph, samples)
-    expected = evaluate(graph, values, samples)
-    program = lower(graph, capacity=capacity, precision=precision, target=target)
-    runner = Runner(program)
-    for name, array in graph.arrays.items():
-        if name in program.placements:
-            runner.set(name, values[name], array.batched)
-    tolerance = 1e-11 if precision == "float64" else 3e-5
-    for routine in program.routines.values():
-        runner.run(routine.name, samples, threads)
-        for root in {**dict.fromkeys(routine.outputs), **dict.fromkeys(routine.results)}:
-            got = runner.get(root, samples if graph.families[root].batched else None)
-            np.testing.assert_allclose(got, expected[root], rtol=tolerance, atol=tolerance, err_msg=root)
-    for name in graph.gradients.values():
-        np.testing.assert_allclose(
-            runner.get(name), expected[name], rtol=tolerance, atol=tolerance, err_msg=name
-        )
-    return runner
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize(("capacity", "samples"), [(1, 1), (4, 3), (16, 16), (32, 13)])
 def test_graphs(name, capacity, samples):
-    compare(prepared(name), capacity, samples, "float32", VectorMachine())
+    compare(prepared(GRAPHS[name]()), capacity, samples, "float32", VectorMachine())
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -71,12 +37,12 @@ def test_graphs(name, capacity, samples):
     ("precision", "bits", "threads"), [("float64", 512, 1), ("float64", 128, 3), ("float32", 256, 3)]
 )
 def test_precisions_and_widths(name, precision, bits, threads):
-    compare(prepared(name), 20, 18, precision, VectorMachine(bits, 16), threads)
+    compare(prepared(GRAPHS[name]()), 20, 18, precision, VectorMachine(bits, 16), threads)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_bits_do_not_depend_on_threads(name):
-    graph = prepared(name)
+    graph = prepared(GRAPHS[name]())
     blocks = [compare(graph, 32, 29, "float32", VectorMachine(), t).memory.tobytes() for t in (1, 2, 5)]
     assert blocks[0] == blocks[1] == blocks[2]
 
@@ -98,7 +64,7 @@ def with_momentum(graph):
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize(("capacity", "bits"), [(1, 256), (1, 512), (24, 512)])
 def test_updates(name, capacity, bits):
-    graph = with_momentum(prepared(name))
+    graph = with_momentum(prepared(GRAPHS[name]()))
     verify(graph)
     values = random_values(graph, capacity)
     program = lower(graph, capacity=capacity, precision="float64", target=VectorMachine(bits))
@@ -258,7 +224,7 @@ def test_tables_by_digits(capacity):
 @pytest.mark.parametrize("bits", [256, 512])
 def test_one_sample(bits):
     """With one sample the derivative of a weight is no sum: a step computes it while it changes the weight, in place."""
-    graph = prepared("dense")
+    graph = prepared(GRAPHS["dense"]())
     for name, gradient in graph.gradients.items():
         i = tuple(new_axis(f"i{n}", e) for n, e in enumerate(graph.arrays[name].extents))
         graph.add(Family(f"{name}'", i, Load(name, i) - 0.1 * Load(gradient, i), role="update"))

@@ -12,33 +12,20 @@ import numpy as np
 import pytest
 from dln.runtime.checkpoint import read_weights
 from dln.runtime.command_line import run
+from dln.tests.runtime.irises import iris_file
 
-FILE = """network iris
-input  x[4]
-input  label: class[3]
-layer  hidden[8] = tanh(dense(x))
-layer  score[3]  = dense(hidden)
-loss   cross_entropy(score, label)
-metric accuracy(score, label)
-data {
-  from  sklearn.iris
-  x     = data / 8
-  label = target
-  split 60% train, 20% validation, 20% test
-}
-train {
-  optimizer adam(rate = 0.02 * cosine(epoch, 12))
-  batch     16
-  epochs    12
-  penalty   l2(1e-3) w
-  clip      value(1), norm(0.5)
-  decay     decoupled(1e-2) w
-  rates     0.5 hidden
-  limit     norm(4)
-  average   ema(0.9)
-  reduce    rate(factor = 0.5, patience = 2)
-}
-"""
+FILE = iris_file(
+    "optimizer adam(rate = 0.02 * cosine(epoch, 12))",
+    "batch     16",
+    "epochs    12",
+    "penalty   l2(1e-3) w",
+    "clip      value(1), norm(0.5)",
+    "decay     decoupled(1e-2) w",
+    "rates     0.5 hidden",
+    "limit     norm(4)",
+    "average   ema(0.9)",
+    "reduce    rate(factor = 0.5, patience = 2)",
+)
 
 
 @pytest.fixture(autouse=True)

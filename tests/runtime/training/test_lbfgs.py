@@ -13,6 +13,7 @@ from dln.compiler.source import DiagnosticError
 from dln.runtime.command_line import run
 from dln.runtime.training.lbfgs import LimitedMemoryBfgs
 from dln.runtime.training.wolfe_search import CURVATURE, DECREASE, wolfe_step
+from dln.tests.runtime.irises import iris_file
 from dln.tests.runtime.small_regression import (
     NETWORK,
     Arrays,
@@ -114,23 +115,7 @@ def test_a_second_training_begins_without_memory() -> None:
     )
 
 
-IRIS = """network iris
-input  x[4]
-input  label: class[3]
-layer  hidden[6] = tanh(dense(x))
-layer  score[3]  = dense(hidden)
-loss   cross_entropy(score, label)
-data {
-  from  sklearn.iris
-  x     = data / 8
-  label = target
-  split 80% train, 20% test
-}
-train {
-  optimizer lbfgs(iterations = 3)
-  epochs    6
-}
-"""
+IRIS = iris_file("optimizer lbfgs(iterations = 3)", "epochs    6", hidden=6, split="80% train, 20% test")
 
 
 def test_a_broken_run_goes_on_with_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
