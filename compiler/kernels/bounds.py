@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import field
+from functools import lru_cache
 
 from ..mathematics.affine import Linear, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression, apply, integer
@@ -75,8 +76,9 @@ def split_conditions(
         axis, bounds = loops[inside[-1]], result.loops[inside[-1]]
         if lane in axes and axis != lane:
             result.masks.append(condition)  # each lane would have a bound of its own
-        elif _bound(condition, axis, bounds):
-            continue
+        elif (found := _bound(condition, axis)) is not None:
+            bounds.lower += found[0]
+            bounds.upper += found[1]
         elif lane in axes:
             result.masks.append(condition)
         elif not _stride(condition, axis, bounds):
@@ -93,13 +95,14 @@ def _isolated(form: Linear, axis: Axis) -> tuple[int, Linear] | None:
     return coefficient, rest
 
 
-def _bound(condition: Expression, axis: Axis, bounds: Bounds) -> bool:
-    """Add a comparison to the bounds, if it is linear in the axis."""
+@lru_cache(maxsize=1 << 12)
+def _bound(condition: Expression, axis: Axis) -> tuple[Sequence[Expression], Sequence[Expression]] | None:
+    """What a comparison says of the lower and the upper bound, if it is linear in the axis."""
     if not isinstance(condition, Apply) or condition.function not in ("<", "<=", ">", ">=", "=="):
-        return False
+        return None
     left, right = condition.arguments
     if left.type != "integer":
-        return False
+        return None
     difference = linear(right).add(linear(left), -1)  # right − left
     strict = Linear(1)
     forms = {
@@ -109,16 +112,18 @@ def _bound(condition: Expression, axis: Axis, bounds: Bounds) -> bool:
         ">": [difference.scaled(-1).add(strict, -1)],
         "==": [difference, difference.scaled(-1)],
     }[condition.function]
+    lower: list[Expression] = []
+    upper: list[Expression] = []
     for form in forms:  # each must be ≥ 0
         isolated = _isolated(form, axis)
         if isolated is None:
-            return False
+            return None
         coefficient, rest = isolated
         if coefficient > 0:  # axis ≥ ⌈−rest / coefficient⌉ = −⌊rest / coefficient⌋
-            bounds.lower.append(_negative(rest, coefficient))
+            lower.append(_negative(rest, coefficient))
         else:  # axis ≤ ⌊rest / −coefficient⌋
-            bounds.upper.append(apply("div", rest.expression(), integer(-coefficient)) + 1)
-    return True
+            upper.append(apply("div", rest.expression(), integer(-coefficient)) + 1)
+    return lower, upper
 
 
 def _negative(rest: Linear, coefficient: int) -> Expression:

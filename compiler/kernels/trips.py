@@ -31,6 +31,8 @@ class Trips:
     def __init__(self, nest: Nest) -> None:
         self.nest = nest
         self.known: dict[object, tuple[tuple[float, ...], tuple[Expression, ...]]] = {}
+        self._known_trips: dict[object, float] = {}
+        self._known_values: dict[Expression, np.ndarray | None] = {}
         self.conditional = frozenset(axes_in(*nest.where))
 
     def average(
@@ -58,11 +60,20 @@ class Trips:
     def _trips(self, axis: Axis, bounds: Bounds) -> float:
         if not bounds.lower and not bounds.upper:
             return axis.size / bounds.step
+        key = (axis, *bounds.lower, None, *bounds.upper, bounds.step)
+        found = self._known_trips.get(key)
+        if found is None:
+            found = self._known_trips[key] = self._counted(axis, bounds)
+        return found
+
+    def _counted(self, axis: Axis, bounds: Bounds) -> float:
         lower = np.zeros(_POINTS, dtype=np.int64)
         upper = np.full(_POINTS, axis.size, dtype=np.int64)
         fewest = float(axis.size)
         for expression in (*bounds.lower, *bounds.upper):
-            values = self._values(expression)
+            if expression not in self._known_values:
+                self._known_values[expression] = self._values(expression)
+            values = self._known_values[expression]
             if values is None:  # a list: its entries are shared out among those who look it up
                 if not any(n == VALID for n in postorder(expression)):
                     sharers = np.prod([a.size for a in axes_in(expression)], dtype=float)

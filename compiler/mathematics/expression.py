@@ -103,10 +103,14 @@ class Axis(Expression):
     extent: int | None
     serial: int
     type: Type = field(default="integer", init=False)
+    _hash: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Not the number itself: axes of nests have the same numbers, and Python hashes −1 and −2 alike.
+        object.__setattr__(self, "_hash", self.serial ^ 0x2545F491 ^ ((self.extent or 0) << 32))
 
     def __hash__(self) -> int:
-        # Not the number itself: axes of nests have the same numbers, and Python hashes −1 and −2 alike.
-        return self.serial ^ 0x2545F491 ^ ((self.extent or 0) << 32)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:  # the library's would build two tuples, very often
         if self is other or other.__class__ is not Axis or self.serial != other.serial:  # type: ignore[attr-defined]
