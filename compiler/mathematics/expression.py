@@ -119,7 +119,7 @@ class Axis(Expression):
 
     @property
     def size(self) -> int:
-        """The extent of an axis that has a static one."""
+        """The extent, which every axis but the batch has."""
         assert self.extent is not None, "the batch axis has no static extent"
         return self.extent
 
@@ -214,6 +214,11 @@ class Apply(_Hashed):
         return apply(self.function, *children)
 
 
+# The slots themselves, without a call.
+Load.children = Load.subscripts  # type: ignore
+Lookup.children = Lookup.subscripts  # type: ignore
+Apply.children = Apply.arguments  # type: ignore
+
 #: What a node names.
 _SYMBOL = {Load: attrgetter("array"), Lookup: attrgetter("table"), Apply: attrgetter("function")}
 
@@ -266,10 +271,12 @@ def as_expression(value: Operand, like: Type = "real") -> Expression:
     return integer(int(value)) if like == "integer" else real(value)
 
 
-_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
-_LOGIC = frozenset({"and", "or", "not"})
-_INTEGER_ONLY = frozenset({"div", "mod"})
-_POLYMORPHIC = frozenset({"+", "-", "*", "neg", "abs", "min", "max", "select"})
+#: The types of functions' values; None: that of the last argument. All others are real.
+_TYPES: dict[str, Type | None] = {
+    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!=", "and", "or", "not"), "boolean"),
+    **dict.fromkeys(("div", "mod"), "integer"),
+    **dict.fromkeys(("+", "-", "*", "neg", "abs", "min", "max", "select")),
+}
 
 
 def apply(function: str, *operands: Operand) -> Expression:
@@ -284,14 +291,7 @@ def apply(function: str, *operands: Operand) -> Expression:
             types = [o.type for o in operands if isinstance(o, Expression) and o.type != "boolean"]
             arguments = tuple([as_expression(o, types[0] if types else "real") for o in operands])
             break
-    if function in _COMPARISONS or function in _LOGIC:
-        kind: Type = "boolean"
-    elif function in _INTEGER_ONLY:
-        kind = "integer"
-    elif function in _POLYMORPHIC:
-        kind = arguments[-1].type
-    else:
-        kind = "real"
+    kind: Type = _TYPES.get(function, "real") or arguments[-1].type
     return _fold(function, arguments, kind)
 
 
@@ -308,10 +308,9 @@ def shared_load(array: str, subscripts: tuple[Expression, ...], type: Type = "re
 
 
 def forget_nodes() -> None:
-    """Let go of the nodes that are remembered."""
-    _fold.cache_clear()
-    _node.cache_clear()
-    shared_load.cache_clear()
+    """Let go of what is remembered."""
+    for remembered in (_fold, _node, shared_load):
+        remembered.cache_clear()
 
 
 @lru_cache(maxsize=1 << 14)
