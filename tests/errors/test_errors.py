@@ -41,6 +41,7 @@ def check_file(path: Path) -> list[Diagnostic]:
 @pytest.mark.parametrize("name", FILES)
 def test_messages_are_as_written(name: str, update_golden: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)
+    monkeypatch.delenv("DLN_DATA", raising=False)
     diagnostics = check_file(Path(name))
     text = "".join(render(diagnostic) + "\n\n" for diagnostic in diagnostics).rstrip("\n") + "\n"
     golden = FOLDER / name.replace(".dln", ".txt")
