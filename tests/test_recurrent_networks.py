@@ -295,10 +295,11 @@ def kernels_of_loops(text: str) -> list[list[str]]:
 
 
 def test_a_step_is_few_kernels() -> None:
-    """Everything but the product with U is fused; so is the choice between the gates in the derivative."""
+    """Everything is fused with the products with U; so is the choice between the gates in the derivative."""
     text = "input x[9, 8]\nlayer h[9, 16] = {}(x)\nloss average[batch] sum[t, j] h[t, j]^2"
     assert kernels_of_loops(text.format("rnn")) == [["h"], ["∂h.sum_2"]]
-    assert kernels_of_loops(text.format("lstm")) == [["h.a", "h"], ["∂h.a"]]
+    assert kernels_of_loops(text.format("lstm")) == [["h"], ["∂h.a"]]
+    assert kernels_of_loops(text.format("gru"))[0] == ["h"]
 
 
 def test_an_embedding_is_looked_up_once() -> None:

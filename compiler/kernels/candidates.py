@@ -48,7 +48,7 @@ def lane_axes(nest: Nest, registers: Registers) -> Iterator[tuple[Axis | None, i
     most = registers.lanes(nest)
     yield None, 1
     for axis in nest.axes:
-        lanes = _lanes_of_results(nest, axis, registers)
+        lanes = _lanes_of_results(nest, axis, registers) if axis != nest.several else 1
         if lanes > 1:
             yield axis, lanes
     if nest.kind and not nest.kind.startswith("arg") and nest.kind != "scatter":
@@ -93,19 +93,21 @@ def _vectors(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) ->
 
 def _fits(nest: Nest, axis: Axis, size: int) -> bool:
     """True where a tile may have this size: it fits, and divides the axis where results must not be computed twice."""
+    if axis == nest.several:
+        return size == axis.size
     return size <= axis.size and (nest.idempotent or axis.size % size == 0)
 
 
 def first_tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) -> Iterator[Tile]:
     """A few vectors; for a reduction also four places of another axis, to see how well a lane axis does."""
-    ones = [1] * len(nest.axes)
+    ones = _smallest(nest)
     for v in _vectors(nest, lane, lanes, registers):
-        if v > _ACROSS:
+        if v > _ACROSS or (v > 1 and v * _sums(nest) + v >= registers.count):
             break
         if lane in nest.axes:
             ones[nest.axes.index(lane)] = v * lanes
         yield tuple(ones)
-        if nest.kind and nest.kind != "scatter" and 5 * v < registers.count:
+        if nest.kind and nest.kind != "scatter" and 5 * v < registers.count and nest.several is None:
             for n, axis in enumerate(nest.axes):
                 if axis != lane and _fits(nest, axis, 4):
                     yield (*ones[:n], 4, *ones[n + 1 :])
@@ -114,18 +116,19 @@ def first_tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers)
 def tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers, *, pairs: bool) -> Iterator[Tile]:
     """Tiles for one lane axis: vectors along it and one other axis, or one vector and up to three other axes."""
     axes = nest.axes
-    others = [n for n, a in enumerate(axes) if a != lane]
+    others = [n for n, a in enumerate(axes) if a not in (lane, nest.several)]
+    sums = _sums(nest)
     for v in _vectors(nest, lane, lanes, registers):
-        ones = [v * lanes if a == lane else 1 for a in axes]
+        ones = [v * lanes if a == lane else one for a, one in zip(axes, _smallest(nest), strict=True)]
         if not others:
             yield tuple(ones)
         for n in others:
             for size in _SIZES:
-                if size * v + min(size, v) + 1 > registers.count:
+                if size * v * sums + min(size * sums, v) + 1 > registers.count:
                     break
                 if _fits(nest, axes[n], size):
                     yield (*ones[:n], size, *ones[n + 1 :])
-    if not pairs:
+    if not pairs or nest.several is not None:
         return
     along = ((axes.index(lane), lanes),) if lane in axes else ()  # type: ignore[arg-type]
     most = registers.count - 3
@@ -146,6 +149,14 @@ def tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers, *, pa
                                 yield _with(axes, *along, (first, one), (second, other), (third, another))
 
 
+def _sums(nest: Nest) -> int:
+    return nest.several.size if nest.several is not None else 1
+
+
+def _smallest(nest: Nest) -> list[int]:
+    return [axis.size if axis == nest.several else 1 for axis in nest.axes]
+
+
 def _with(axes: Sequence[Axis], *sizes: tuple[int, int]) -> Tile:
     known = dict(sizes)
     return tuple(known.get(n, 1) for n in range(len(axes)))
@@ -155,7 +166,7 @@ def tile_orders(nest: Nest, tile: Tile, lane: Axis | None) -> Iterator[Sequence[
     """Orders of the loops over tiles in which an axis that is tiled is innermost, but for the lane axis."""
     last = [n for n, a in enumerate(nest.axes) if a == lane]
     for n, size in enumerate(tile):
-        if size > 1 and n not in last:
+        if size > 1 and n not in last and nest.axes[n] != nest.several:
             yield [*(m for m in range(len(tile)) if m != n and m not in last), n, *last]
     if last and len(tile) > 1:
         yield [*last, *(m for m in range(len(tile)) if m not in last)]

@@ -87,6 +87,8 @@ def _merged(nest: Nest, which: Literal["axes", "reduced"]) -> Nest:
 def _walked_as_one(nest: Nest, outer: Axis, inner: Axis) -> bool:
     """True where both axes occur in offsets alone, always as outer · extent(inner) + inner."""
     pair = {outer, inner}
+    if nest.several in pair:
+        return False
     if pair & set(axes_in(*nest.where, *((nest.position,) if nest.position else ()))):
         return False
     offsets = [r.offset for r in nest.results]

@@ -17,6 +17,8 @@ and computes some results twice, with the same bits; where that is not harmless 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..mathematics.expression import Apply
 from ..mathematics.walks import postorder
 from .bounds import split_conditions
@@ -107,15 +109,17 @@ class _Kernel:
         nest, builder, tile = self.nest, self.builder, self.tile
         lane = self.plan.lane if self.plan.lane in self.plan.order else None
         evaluator = tile.evaluator(lane, self.plan.order)
-        for shift, values in totals.items():
+        for place, values in totals.items():
+            number, shift = self._sum_at(place)
             value = values[-1]
             if lane is None and value.lanes > 1:
                 value = self._across_lanes(values)
             for kind in ("real", "integer"):
-                evaluator.given[total(kind), shift] = value  # type: ignore[arg-type]
-        self._elementary(evaluator)
+                evaluator.given[total(kind, number), shift] = value  # type: ignore[arg-type]
+        shifts = [place for place in tile.shifts if self._sum_at(place)[0] == 0]
+        self._elementary(evaluator, shifts)
         stores: list[Store] = []
-        for shift in tile.shifts:
+        for shift in shifts:
             evaluator.tail = tile.existing(shift)
             for result in nest.results:
                 value = evaluator.vector(result.value, shift)
@@ -124,12 +128,19 @@ class _Kernel:
         for statement in stores:
             builder.store(statement)
 
-    def _elementary(self, evaluator: Evaluator) -> None:
+    def _sum_at(self, place: Shift) -> tuple[int, Shift]:
+        """Which of several sums a place of the tile is of, and the place of the results that they belong to."""
+        if self.nest.several is None:
+            return 0, place
+        at = self.plan.order.index(self.nest.several)
+        return place[at], (*place[:at], 0, *place[at + 1 :])
+
+    def _elementary(self, evaluator: Evaluator, shifts: Sequence[Shift]) -> None:
         """Evaluate elementary functions for two vectors of the tile at a time: their calls stand side by side (pairing.py)."""
         nodes = postorder(*(result.value for result in self.nest.results))
         calls = [n for n in nodes if isinstance(n, Apply) and n.function in PAIRED]
-        for at in range(0, len(self.tile.shifts), 2):
-            pair = self.tile.shifts[at : at + 2]
+        for at in range(0, len(shifts), 2):
+            pair = shifts[at : at + 2]
             for call in calls:
                 for wanted in (*call.arguments, call):
                     for shift in pair:

@@ -157,10 +157,12 @@ class LaneCost:
         self.bounded: dict[bool, tuple[list[tuple[int, ...]], np.ndarray]] = {}
         self._tiled: dict[tuple[int, ...], Tiled] = {}
         behind_bit = self.lane_bit if self.in_results else 0
-        self.stored = sum(
+        self.stored: float = sum(
             model.processor.scattering * lanes if behind_bit and form.coefficients.get(lane, 0) != 1 else 1.0  # type: ignore[arg-type,misc]
             for form in model.stores
         )
+        if model.nest.several is not None:  # the results lack this axis
+            self.stored /= model.nest.several.size
         self.term_loads = self._loads(model.term, self.lane_bit)
         self.behind_loads = self._loads(model.behind, behind_bit)
         loops = [model.number[a] for a in self.reduced]

@@ -59,7 +59,7 @@ class Orders:
                 bits.update(self.of(then)[-1].bits)
             direct = [node] if isinstance(node, Axis) else list(form.coefficients) if form else []
             bits |= {n for n, a in enumerate(self.shifted) if a in direct}
-            if isinstance(node, Load) and node.array == " total":
+            if isinstance(node, Load) and node.array.startswith(" total"):
                 bits = set(range(len(self.shifted)))
             guarded = is_guarded(node) or then is not None or any(done[p].guarded for p in parts)
             done[node] = Step(node, tuple(sorted(bits)), guarded, form)

@@ -37,9 +37,9 @@ VALID = Load(" valid", (), "integer")
 TIME = Load(" time", (), "integer")
 
 
-def total(kind: Type) -> Load:
-    """What the reduction came to, in the values of a nest's results."""
-    return Load(" total", (), kind)
+def total(kind: Type, number: int = 0) -> Load:
+    """What the reduction came to, in the values of a nest's results; of several sums (Nest.several), that of a number."""
+    return Load(f" total {number}" if number else " total", (), kind)
 
 
 @record
@@ -68,6 +68,7 @@ class Nest:
     `position`: for arg-reductions, the flat position of an index point.  `time`: how many steps TIME tells apart.  `whole`: the
     results and all that is loaded along the one axis are whole buffers, so that lanes past the end are harmless (buffers are
     padded).
+    `several`: an axis that the results lack; for each of its values there is a sum of its own, and every tile holds all of them.
     """
 
     axes: tuple[Axis, ...]
@@ -81,6 +82,7 @@ class Nest:
     position: Expression | None = None
     time: int = 1
     whole: bool = False
+    several: Axis | None = None
 
     @cached_property
     def _hash(self) -> int:

@@ -48,6 +48,7 @@ class _Part:
     family: Family
     subscripts: tuple[Expression, ...]
     stored: bool
+    number: int = 0
 
 
 def _parts(member: Member) -> list[_Part]:
@@ -60,7 +61,7 @@ def _parts(member: Member) -> list[_Part]:
         value: dict[Expression, Expression] = {member.spread: integer(n)}
         places = tuple(value.get(a, a) for a in family.axes)
         parts.append(
-            _Part(replace(family, axes=axes, body=substitute(family.body, value)), places, member.stored)
+            _Part(replace(family, axes=axes, body=substitute(family.body, value)), places, member.stored, n)
         )
     return parts
 
@@ -86,6 +87,10 @@ def build(
     reduction = first.reduction
     inner = tuple(_canonical("r", n, a, capacity) for n, a in enumerate(reduction.axes if reduction else ()))
     renamed: dict[Expression, Expression] = dict(zip(first.axes, axes, strict=True))
+    sums, several, results = first.body, None, first.axes
+    if reduction is not None and members[0].spread is not None:
+        sums, several = members[0].family.body, _canonical("s", len(axes), members[0].spread, capacity)
+        renamed[members[0].spread], results = several, (*first.axes, members[0].spread)
     if reduction is not None:
         renamed |= dict(zip(reduction.axes, inner, strict=True))
     for old, new in list(renamed.items()):
@@ -100,9 +105,9 @@ def build(
             where.append(_other_steps(guarded, own, first.axes))
         if BATCH in reduction.axes and capacity > 1:
             where.append(less(BATCH, VALID))
-        body = guard_subscripts(first.body, graph, sure=True, conditions=bool(reduction.where))
+        body = guard_subscripts(sums, graph, sure=True, conditions=bool(reduction.where))
     else:
-        body = guard_subscripts(first.body, graph, sure=True, conditions=False)
+        body = guard_subscripts(sums, graph, sure=True, conditions=False)
     body = _other_steps(body, own, first.axes)
 
     def finish(expression: Expression) -> Expression:
@@ -115,18 +120,20 @@ def build(
     kind = ""
     if reduction is not None:
         kind, term = reduction.kind, flat
-        values[Load(first.name, parts[0].subscripts, first.type)] = total(first.type)
+        for part in parts:
+            if part.family.name == first.name:
+                values[Load(first.name, part.subscripts, first.type)] = total(first.type, part.number)
         if kind.startswith("arg"):
             position = _row_major(reduction.axes, capacity)
             position = linear(substitute(position, renamed)).expression()
     else:
         values[Load(first.name, parts[0].subscripts, first.type)] = flat
-    results: list[tuple[str, tuple[Expression, ...], Expression]] = []
+    stores: list[tuple[str, tuple[Expression, ...], Expression]] = []
     for part in parts:
         family = part.family
         across: dict[Expression, Expression] = dict(zip(family.axes, first.axes, strict=True))
         places = tuple(across.get(s, s) for s in part.subscripts)
-        if family is not first:
+        if family.name != first.name or (reduction is None and family is not first):
             ready = guard_subscripts(family.body, graph, sure=True, conditions=False)
             ready = substitute(_other_steps(ready, own, family.axes), across)
             # Loads of members become their values, which are over the canonical axes already: keep them apart.
@@ -138,13 +145,13 @@ def build(
             ready = work.flatten(substitute(ready, renamed))
             values[Load(family.name, places, family.type)] = substitute(ready, back)
         if part.stored:
-            results.append((family.name, places, values[Load(family.name, places, family.type)]))
+            stores.append((family.name, places, values[Load(family.name, places, family.type)]))
     stored = tuple(
         Result(work.buffer(name), work.offset(name, [substitute(s, renamed) for s in places]), value)
-        for name, places, value in results
+        for name, places, value in stores
     )
     nest = Nest(
-        axes=tuple(renamed[a] for a in first.axes if isinstance(renamed[a], Axis)),  # type: ignore[misc]
+        axes=tuple(renamed[a] for a in results if isinstance(renamed[a], Axis)),  # type: ignore[misc]
         kind=kind,
         reduced=tuple(a for a in inner if a.size > 1),
         where=tuple(finish(c) for c in where),
@@ -154,6 +161,7 @@ def build(
         real=real,
         position=position,
         time=steps,
+        several=several,
     )
     if reduction is not None and reduction.scatter:
         nest = _scatter(nest, first, renamed, work, finish)

@@ -39,7 +39,10 @@ def clusters(graph: Graph, routines: Mapping[str, tuple[str, ...]]) -> tuple[lis
         for name in cluster.members:
             family = result.families[name]
             for load in family.loads:
-                here = load.array in cluster.members and is_here(load, core(family, cluster), cluster, result)
+                own = cluster.spread.get(name)
+                here = load.array in cluster.members and is_here(
+                    load, core(family, cluster), cluster, result, own
+                )
                 read_by.setdefault(load.array, set()).add(n if here else -1)
     for n, cluster in enumerate(made):
         cluster.stored = {m for m in cluster.members if m in roots or read_by.get(m, set()) - {n}}

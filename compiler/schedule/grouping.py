@@ -13,23 +13,28 @@ A family that chooses by one of its indices may have that index besides those of
 and nothing remains of the choice.
 
     ∂a[g, t, j] = select(g = 0, …, 0) + select(g = 1, …, 0) + …     in the kernel of ∂h[t, j], which it reads: four results
+
+In a step of a time loop so may the sum itself, if what reads it does so for one value at a time: several sums are one kernel.
+
+    a[g, t, j] = Σ_k U[g, k, j] · h[t − 1, k],  c[t, j] = a[0, t, j] · c[t − 1, j] + a[1, t, j],  …      four sums, then c and h
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..mathematics.expression import BATCH, Apply, Axis, Constant, Load
 from ..mathematics.graph import Family, Graph
-from ..mathematics.walks import postorder
+from ..mathematics.walks import axes_in, postorder
 from ..passes.recurrence import Recurrence, in_steps
 
 #: The time loops around a family, the outermost first.
 Loops = tuple[Recurrence, ...]
 
-#: The most values of an index that a family is written out for.
+#: The most values of an index that a family is written out for, and a sum: its values wait in registers.
 _CASES = 8
+_SUMS = 4
 
 
 @dataclass
@@ -49,13 +54,16 @@ def core(family: Family, cluster: Cluster) -> tuple[Axis, ...]:
     return tuple(a for a in family.axes if a != cluster.spread.get(family.name))
 
 
-def is_here(load: Load, axes: tuple[Axis, ...], cluster: Cluster, graph: Graph) -> bool:
-    """True for the read of a member at the very place that the kernel computes, `axes` being those of the reader."""
+def is_here(
+    load: Load, axes: tuple[Axis, ...], cluster: Cluster, graph: Graph, own: Axis | None = None
+) -> bool:
+    """True for the read of a member at the very place that the kernel computes, `axes` being those of the reader that it has in
+    common with the kernel, and `own` the one that it has besides."""
     spread = cluster.spread.get(load.array)
     if spread is None:
         return load.subscripts == axes
     at = graph.families[load.array].axes.index(spread)
-    one = isinstance(load.subscripts[at], Constant)
+    one = isinstance(load.subscripts[at], Constant) or (own is not None and load.subscripts[at] == own)
     return one and (*load.subscripts[:at], *load.subscripts[at + 1 :]) == axes
 
 
@@ -101,13 +109,17 @@ def _index_of_cases(family: Family, loops: Loops) -> Axis | None:
     """The index that an elementwise family chooses by: a few values, each compared with a constant."""
     if family.reduction is not None:
         return None
-    times = {loop.axes[family.name] for loop in loops}
+    times = _times(family, loops)
     for node in postorder(family.body):
         match node:
             case Apply(function="==", arguments=(Constant(), Axis() as axis) | (Axis() as axis, Constant())):
                 if axis != BATCH and axis in family.axes and axis not in times and 1 < axis.size <= _CASES:
                     return axis
     return None
+
+
+def _times(family: Family, loops: Loops) -> set[Axis]:
+    return {loop.axes[family.name] for loop in loops}
 
 
 def _same_extents(some: Iterable[Axis], others: Iterable[Axis]) -> bool:
@@ -134,14 +146,16 @@ class _Grouping:
         loops = self.loops.get(family.name, ())
         cases = _index_of_cases(family, loops)
         joined, spread = None, None
-        for axis in (None, cases) if cases is not None else (None,):
+        for axis in dict.fromkeys((None, cases, *self._written_out(family, loops))):
             axes = tuple(a for a in family.axes if a != axis)
             for n in self._candidates(family, axes, loops):
-                if self._may_join(family, axes, n):
+                if self._may_join(family, axes, self.made[n], n, axis):
                     joined, spread = n, axis
                     break
             if joined is not None:
                 break
+        if joined is None and loops and family.reduction is None:
+            joined = self._joining_sums(family, loops)
         if joined is None:
             joined, spread = len(self.made), cases
             self.made.append(Cluster([], routines=self.users[family.name], loops=loops))
@@ -168,8 +182,57 @@ class _Grouping:
             found.update(n for n, cluster in enumerate(self.made) if cluster.loops == loops)
         return sorted((n for n in found if self.made[n].loops == loops), reverse=True)
 
-    def _may_join(self, family: Family, axes: tuple[Axis, ...], number: int) -> bool:
-        graph, cluster = self.graph, self.made[number]
+    def _written_out(self, family: Family, loops: Loops) -> list[Axis]:
+        """The indices by which sums that an elementwise family reads at its own indices are written out."""
+        if not loops or family.reduction is not None:
+            return []
+        found = []
+        for load in family.loads:
+            spread = (
+                self.made[self.place[load.array]].spread.get(load.array) if load.array in self.place else None
+            )
+            if spread is not None and load.subscripts == family.axes:
+                found.append(family.axes[self.graph.families[load.array].axes.index(spread)])
+        return found
+
+    def _joining_sums(self, family: Family, loops: Loops) -> int | None:
+        """A cluster of the step that a family joins if its sum is written out by one of its indices; that is done."""
+        for number in sorted({self.place[s] for s in family.sources if s in self.place}, reverse=True):
+            cluster = self.made[number]
+            first = self.graph.families[cluster.members[0]]
+            if cluster.loops != loops or cluster.spread or not self._may_be_several(first, loops):
+                continue
+            for at, axis in enumerate(first.axes):
+                if axis == BATCH or axis in _times(first, loops) or not 1 < axis.size <= _SUMS:
+                    continue
+                if not self._has_rows(first, axis, loops):
+                    continue
+                trial = replace(cluster, spread={m: self.graph.families[m].axes[at] for m in cluster.members})
+                if self._may_join(family, family.axes, trial, number, None):
+                    cluster.spread = trial.spread
+                    return number
+        return None
+
+    def _may_be_several(self, first: Family, loops: Loops) -> bool:
+        """Whether a family is a sum without conditions on more than time."""
+        reduction = first.reduction
+        if reduction is None or reduction.kind != "sum" or reduction.scatter or first.type != "real":
+            return False
+        return set(axes_in(*reduction.where)) <= _times(first, loops)
+
+    def _has_rows(self, first: Family, axis: Axis, loops: Loops) -> bool:
+        """Whether all that a sum reads for one value of an index was there before the loop, and is read by plain indices."""
+        for load in first.loads:
+            if axis in axes_in(*load.subscripts):
+                plain = all(isinstance(s, Axis | Constant) and s != BATCH for s in load.subscripts)
+                if not plain or self.loops.get(load.array, ()) == loops:
+                    return False
+        return True
+
+    def _may_join(
+        self, family: Family, axes: tuple[Axis, ...], cluster: Cluster, number: int, spread: Axis | None
+    ) -> bool:
+        graph = self.graph
         first = graph.families[cluster.members[0]]
         own = core(first, cluster)
         if cluster.routines != self.users[family.name] or not _same_extents(own, axes):
@@ -184,7 +247,7 @@ class _Grouping:
             if any(loop.is_delayed(graph, family, load) for loop in cluster.loops):
                 continue
             if load.array in cluster.members:
-                if not is_here(load, axes, cluster, graph):
+                if not is_here(load, axes, cluster, graph, spread):
                     return False
                 shared = True
             elif load.array in self.place and self.place[load.array] >= number:

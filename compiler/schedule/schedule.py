@@ -45,6 +45,7 @@ from .columns import Columns
 from .fusion import clusters
 from .grouping import Cluster, Loops, of_one_step
 from .one_sample import of_one_sample
+from .packing import packed
 from .partial_sums import PartialSums
 from .relayout import Relayout
 from .routines import Step, calls, last_uses
@@ -188,7 +189,13 @@ class _Lowering:
                 Member(f, f.name in cluster.stored, t, cluster.spread.get(f.name))
                 for f, t in zip(families, time, strict=True)
             ]
-            better, fresh = self.relayout.improve(members, computed, repeats)
+            better: Sequence[Member] = members
+            fresh: list[str] = []
+            if cluster.loops and self.batch_inside:
+                better, copies = packed(members, computed, self.graph, self.layouts)
+                fresh = [name for name in copies if name not in self.copied]
+            if not fresh:
+                better, fresh = self.relayout.improve(better, computed, repeats)
             for name in fresh:
                 self.copied[name] = len(self.steps)
                 self._add_nest([Member(self.graph.families[name])], cluster.routines)

@@ -57,6 +57,18 @@ def gated(steps: int = 4, units: int = 5) -> Graph:
     return with_loss(graph, graph.add(Family("h", (BATCH, t, j), (1.0 - gate) * before + gate * new)))
 
 
+def turned(steps: int = 4, units: int = 5) -> Graph:
+    """Gates of other units: a[g, t, j] = x[t, j] + Σ_k U[g, k, j] · h[t − 1, k]; h[t, j] = tanh(a₀[t, j]) sin(a₁[t, 4 − j])."""
+    graph = start(weight("U", 2, units, units), real_input("x", steps, units))
+    g, t, j, k = axes("gtjk", 2, steps, units, units)
+    body = Load("U", (g, k, j)) * Load("h", (BATCH, t - 1, k))
+    total = graph.add(Family("a.sum", (BATCH, g, t, j), body, Reduction("sum", (k,), (at_most(0, t - 1),))))
+    graph.add(Family("a", (BATCH, g, t, j), total + Load("x", (BATCH, t, j))))
+    other = Load("a", (BATCH, 0 * t + 1, t, units - 1 - j))
+    here = apply("tanh", Load("a", (BATCH, 0 * t, t, j)))
+    return with_loss(graph, graph.add(Family("h", (BATCH, t, j), here * apply("sin", other))))
+
+
 def mutual() -> Graph:
     """Time is the first axis of one family and the second of the other, and both delays are two."""
     graph = start(weight("U", 3, 4), weight("V", 4, 3), real_input("x", 6))
@@ -132,6 +144,6 @@ def best() -> Graph:
 RECURRENT: dict[str, Callable[[], Graph]] = {
     f.__name__: f
     for f in (
-        simple, backwards, far, gated, mutual, grid, history, lengths, unbatched, chosen, best,
+        simple, backwards, far, gated, turned, mutual, grid, history, lengths, unbatched, chosen, best,
     )
 }  # fmt: skip

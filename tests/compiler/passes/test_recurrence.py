@@ -11,7 +11,7 @@ from dln.compiler.schedule.schedule import lower
 
 from ..graphs import axes, real_input, start, weight
 from ..lowered import PASSES, compare, prepared
-from ..recurrent_graphs import RECURRENT, gated, grid, history, mutual, simple
+from ..recurrent_graphs import RECURRENT, gated, grid, history, mutual, simple, turned
 from ..running import Runner, VectorMachine
 
 # ------------------------------------------------------------------------------------------------------- structure
@@ -177,8 +177,10 @@ def test_one_step_lies_together():
 
 
 def test_what_no_other_step_reads_has_memory_for_one():
-    program = lower(gated(), capacity=16, target=VectorMachine())
+    program = lower(turned(), capacity=16, target=VectorMachine())
     assert program.placements["a"].strides[2] == 0  # gates before time; h reads them in the same step
+    program = lower(gated(), capacity=16, target=VectorMachine())
+    assert "a" not in program.placements  # h reads no gate but those of its own unit: they stay in registers
     program = lower(prepared(RECURRENT["gated"]()), capacity=16, target=VectorMachine())
     assert program.placements["h"].strides[1] > 0  # the next step reads it
 
