@@ -17,8 +17,6 @@ and computes some results twice, with the same bits; where that is not harmless 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..mathematics.expression import Apply
 from ..mathematics.walks import postorder
 from .bounds import split_conditions
@@ -28,6 +26,7 @@ from .nest import Nest, Result, total
 from .packing import Packing
 from .pairing import PAIRED, pair_calls
 from .plan import Plan, Shift
+from .prefetch import ask_ahead
 from .reduction import Reduction
 from .tile import Tile
 from .waiting import Waiting
@@ -57,6 +56,7 @@ class _Kernel:
         if nest.kind == "scatter":
             self._scatter()
         elif nest.kind:
+            ask_ahead(tile)
             reduction = Reduction(tile)
             self._results(reduction.totals(reduction.accumulate(reduction.beginning())))
         else:
@@ -110,16 +110,15 @@ class _Kernel:
         lane = self.plan.lane if self.plan.lane in self.plan.order else None
         evaluator = tile.evaluator(lane, self.plan.order)
         for place, values in totals.items():
-            number, shift = self._sum_at(place)
+            number, shift = tile.sum_at(place)
             value = values[-1]
             if lane is None and value.lanes > 1:
                 value = self._across_lanes(values)
             for kind in ("real", "integer"):
                 evaluator.given[total(kind, number), shift] = value  # type: ignore[arg-type]
-        shifts = [place for place in tile.shifts if self._sum_at(place)[0] == 0]
-        self._elementary(evaluator, shifts)
+        self._elementary(evaluator)
         stores: list[Store] = []
-        for shift in shifts:
+        for shift in tile.results:
             evaluator.tail = tile.existing(shift)
             for result in nest.results:
                 value = evaluator.vector(result.value, shift)
@@ -128,19 +127,12 @@ class _Kernel:
         for statement in stores:
             builder.store(statement)
 
-    def _sum_at(self, place: Shift) -> tuple[int, Shift]:
-        """Which of several sums a place of the tile is of, and the place of the results that they belong to."""
-        if self.nest.several is None:
-            return 0, place
-        at = self.plan.order.index(self.nest.several)
-        return place[at], (*place[:at], 0, *place[at + 1 :])
-
-    def _elementary(self, evaluator: Evaluator, shifts: Sequence[Shift]) -> None:
+    def _elementary(self, evaluator: Evaluator) -> None:
         """Evaluate elementary functions for two vectors of the tile at a time: their calls stand side by side (pairing.py)."""
         nodes = postorder(*(result.value for result in self.nest.results))
         calls = [n for n in nodes if isinstance(n, Apply) and n.function in PAIRED]
-        for at in range(0, len(shifts), 2):
-            pair = shifts[at : at + 2]
+        for at in range(0, len(self.tile.results), 2):
+            pair = self.tile.results[at : at + 2]
             for call in calls:
                 for wanted in (*call.arguments, call):
                     for shift in pair:

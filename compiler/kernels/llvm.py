@@ -231,6 +231,10 @@ class _Printer:
     def value(self, value: Value) -> None:
         if value.operation == "lanes":
             return
+        if value.operation == "prefetch":  # into all caches
+            write = int(value.attribute == "write")
+            self.say(f"call void @llvm.prefetch.p0({typed(value.operands[0])}, i32 {write}, i32 3, i32 1)")
+            return
         self.say(f"{operand(value)} = {self.instruction(value)}")
 
     def instruction(self, value: Value) -> str:

@@ -307,6 +307,9 @@ def _verify_operation(function: Function, value: Value) -> None:
         case "address":
             if operands[0].type != "ptr" or operands[1].type != "i64":
                 fail()
+        case "prefetch":
+            if operands[0].type != "ptr" or value.attribute not in ("read", "write"):
+                fail()
         case "load" | "masked load" | "gather":
             if operands[0].type != "ptr" or any(o.lanes != value.lanes for o in operands[1:]):
                 fail()

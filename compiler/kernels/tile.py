@@ -34,8 +34,17 @@ class Tile:
         self.starts: dict[Axis, Value] = {}
         self.real: Element = "f32" if nest.real == "float32" else "f64"
         self.shifts = plan.shifts(nest)
+        #: The places of results: of several sums at a place, those of the first.
+        self.results = [shift for shift in self.shifts if self.sum_at(shift)[0] == 0]
         #: The lane axis of the results, if its last vector is masked.
         self.masked = plan.lane if plan.is_masked(nest) else None
+
+    def sum_at(self, shift: Shift) -> tuple[int, Shift]:
+        """Which of several sums a place of the tile is of, and the place of their results."""
+        if self.nest.several is None:
+            return 0, shift
+        at = self.plan.order.index(self.nest.several)
+        return shift[at], (*shift[:at], 0, *shift[at + 1 :])
 
     def evaluator(self, lane: Axis | None, shifted: Sequence[Axis]) -> Evaluator:
         """What evaluates expressions at the places of this tile."""
