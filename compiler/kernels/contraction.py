@@ -17,6 +17,8 @@ and computes some results twice, with the same bits; where that is not harmless 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..mathematics.expression import Apply
 from ..mathematics.walks import postorder
 from .bounds import split_conditions
@@ -105,7 +107,8 @@ class _Kernel:
         builder.close()
 
     def _results(self, totals: dict[Shift, list[Value]]) -> None:
-        """Evaluate what stands behind the reduction at every place of the tile, then store all of it."""
+        """Evaluate what stands behind the reduction, two vectors of the tile at a time, and store it: at once if nothing that is
+        stored is loaded by this kernel, so that few values wait in registers."""
         nest, builder, tile = self.nest, self.builder, self.tile
         lane = self.plan.lane if self.plan.lane in self.plan.order else None
         evaluator = tile.evaluator(lane, self.plan.order)
@@ -116,28 +119,32 @@ class _Kernel:
                 value = self._across_lanes(values)
             for kind in ("real", "integer"):
                 evaluator.given[total(kind, number), shift] = value  # type: ignore[arg-type]
-        self._elementary(evaluator)
+        nodes = postorder(*(result.value for result in nest.results))
+        elementary = [n for n in nodes if isinstance(n, Apply) and n.function in PAIRED]
         stores: list[Store] = []
-        for shift in tile.results:
-            evaluator.tail = tile.existing(shift)
-            for result in nest.results:
-                value = evaluator.vector(result.value, shift)
-                pointer, index = evaluator.place(result.buffer, result.offset, shift)
-                stores.append(Store(pointer, self._as_stored(value, result), index, evaluator.tail))
+        for at in range(0, len(tile.results), 2):
+            pair = tile.results[at : at + 2]
+            self._elementary(evaluator, elementary, pair)
+            for shift in pair:
+                evaluator.tail = tile.existing(shift)
+                for result in nest.results:
+                    value = evaluator.vector(result.value, shift)
+                    pointer, index = evaluator.place(result.buffer, result.offset, shift)
+                    stores.append(Store(pointer, self._as_stored(value, result), index, evaluator.tail))
+            if nest.idempotent:
+                for statement in stores:
+                    builder.store(statement)
+                stores.clear()
         for statement in stores:
             builder.store(statement)
 
-    def _elementary(self, evaluator: Evaluator) -> None:
-        """Evaluate elementary functions for two vectors of the tile at a time: their calls stand side by side (pairing.py)."""
-        nodes = postorder(*(result.value for result in self.nest.results))
-        calls = [n for n in nodes if isinstance(n, Apply) and n.function in PAIRED]
-        for at in range(0, len(self.tile.results), 2):
-            pair = self.tile.results[at : at + 2]
-            for call in calls:
-                for wanted in (*call.arguments, call):
-                    for shift in pair:
-                        evaluator.tail = self.tile.existing(shift)
-                        evaluator.value(wanted, shift)
+    def _elementary(self, evaluator: Evaluator, calls: Sequence[Apply], pair: Sequence[Shift]) -> None:
+        """Evaluate elementary functions for two vectors of the tile: their calls stand side by side (pairing.py)."""
+        for call in calls:
+            for wanted in (*call.arguments, call):
+                for shift in pair:
+                    evaluator.tail = self.tile.existing(shift)
+                    evaluator.value(wanted, shift)
 
     def _across_lanes(self, values: list[Value]) -> Value:
         """Partial results of all lanes as one, in fixed order."""
