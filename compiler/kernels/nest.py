@@ -107,6 +107,12 @@ class Nest:
         return graph
 
     @cached_property
+    def places_from_data(self) -> bool:
+        """Whether what is loaded says where something else is loaded: the score of a class, a row of an embedding."""
+        accesses = [node for node in postorder(*self.expressions) if is_access(node)]
+        return any(isinstance(n, Load) and is_access(n) for a in accesses for n in postorder(a.children[0]))
+
+    @cached_property
     def expressions(self) -> tuple[Expression, ...]:
         """Everything that is evaluated, offsets of results left out."""
         term = () if self.term is None else (self.term,)

@@ -19,7 +19,7 @@ from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in, postorder
 from .nest import Nest, is_access
 
-#: Most terms that stand in the body of a reduction's innermost loop.
+#: Most terms that stand in the body of a reduction's innermost loop; an eighth where each must first find what it reads.
 _WRITTEN_OUT = 64
 #: As many sums as this are enough to hide that each must wait for its last term.
 CHAINS = 8
@@ -162,8 +162,9 @@ def body(
         return any(axis in axes and not varying & axes for axes in nest.axes_of_conditions)
 
     steps, unrolled = 1, 0
+    most = _WRITTEN_OUT // 8 if nest.places_from_data else _WRITTEN_OUT
     for axis in reversed(reduced):
-        if axis == lane or places * steps * axis.size > _WRITTEN_OUT or bounded(axis):
+        if axis == lane or places * steps * axis.size > most or bounded(axis):
             break
         steps *= axis.size
         unrolled += 1

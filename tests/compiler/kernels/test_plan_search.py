@@ -106,3 +106,18 @@ def test_walks_in_every_order_are_what_the_loops_one_by_one_bring() -> None:
             assert cost.cycles(tile, order, walked=True) == exact
             assert cost.cycles(tile, order, limit=exact * 1.001, walked=True) == exact
             assert cost.cycles(tile, order, limit=exact / 8, walked=True) == math.inf
+
+
+def test_terms_that_must_first_find_what_they_read_are_not_written_out() -> None:
+    """Σ_k score[k, label[k]] of 64 samples: gathers of all of them would take LLVM a quarter of a second."""
+    a, k = Axis("a0", 3, -1), Axis("r0", 64, -2)
+    label = Load("1", (k,), "integer")
+    buffers = (Buffer("float32", 64 * 65), Buffer("int32", 64, (0, 64)), Buffer("float32", 3))
+    steps = []
+    for place in (k, label):
+        term = Load("0", (k * 65 + place,))
+        nest = Nest((a,), "sum", (k,), (), term, (Result(2, a, total("real")),), buffers, "float32")
+        assert nest.places_from_data == (place is label)
+        plan = choose(nest, Registers(256, 16)).plan
+        steps.append(math.prod(axis.size for axis in plan.repeated) * plan.stride)
+    assert steps[1] <= 8 < steps[0]
