@@ -78,7 +78,7 @@ class Ahead:
                 return
             self._under_way = symbol = kernel_symbol(kernel)
             try:
-                self._files[symbol] = compile_text(kernel_text(kernel, self.target), self.target)
+                self._files[symbol] = compile_text(kernel_text(kernel, self.target, symbol), self.target)
             except NativeError:
                 continue  # whoever needs the kernel compiles it again, and is told
             finally:

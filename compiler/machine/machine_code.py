@@ -152,19 +152,19 @@ class Code:
 
     def _object_files(self, routine: str) -> list[bytes]:
         """The routine's entry, its kernels, and what copies rows for it. Raises NativeError."""
-        from .module import copies_of, entry_text, kernel_symbol, kernel_text, with_attributes
+        from .module import entry_texts, kernel_symbol, kernel_text
 
         program, target = self.program, self.target
-        names = {call.kernel: None for call in calls_of(program.routines[routine])}
-        kernels = {kernel_symbol(k): k for k in (program.kernels[name] for name in names)}
+        names = dict.fromkeys(call.kernel for call in calls_of(program.routines[routine]))
+        symbols = {name: kernel_symbol(program.kernels[name]) for name in names}
+        kernels = {symbol: program.kernels[name] for name, symbol in symbols.items()}
+        entries = entry_texts(program, routine, target, symbols, self.profile)
         if self.ahead is not None:
             self._objects |= self.ahead.finished(kernels)
             self.ahead = None
         fresh = [symbol for symbol in kernels if symbol not in self._objects]
-        texts = [kernel_text(kernels[symbol], target) for symbol in fresh]
-        texts.append(entry_text(program, routine, target, self.profile))
-        texts += [with_attributes(t, target) for t in copies_of(program, routine, target).values()]
-        files = compile_texts(texts, target)
+        texts = [kernel_text(kernels[symbol], target, symbol) for symbol in fresh]
+        files = compile_texts([*texts, *entries], target)
         self._objects |= dict(zip(fresh, files, strict=False))
         return [*(self._objects[symbol] for symbol in kernels), *files[len(fresh) :]]
 

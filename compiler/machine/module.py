@@ -2,7 +2,7 @@
 
 In: a `Program`, the name of a routine or a kernel, and a target.  Out: text, complete but for the target's triple.
 
-    entry_text(program, "train", target)            the driver of a routine; its kernels are declared
+    entry_texts(program, "train", target, symbols)  the driver of a routine; its kernels are declared
     kernel_text(program.kernels["k0"], target)      one kernel, with the vector functions that it calls
     whole_text(program, ["train"], target)          everything in one module
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from ..kernels.division import calls_of
@@ -57,32 +57,38 @@ def _required(kernels: Iterable[Kernel]) -> str:
     return definitions({name for k in kernels for name in k.requires if name.startswith("dln_")})
 
 
-def kernel_text(kernel: Kernel, target: Machine) -> str:
-    """A module with one kernel."""
-    return with_attributes(_required([kernel]) + "\n" + _renamed(kernel, kernel_symbol(kernel)), target)
-
-
-def entry_text(program: Program, routine: str, target: Machine, profile: bool = False) -> str:
-    """A module with the entry of a routine; what it calls is declared."""
-    kernels = _kernels_of(program, [routine])
-    driver, copies = _driver(program, routine, target, kernels, profile)
-    declarations = [_declaration(k, symbol) for symbol, k in _by_symbol(kernels).items()]
-    declarations += [copy_declaration(name) for name in copies]
+def kernel_text(kernel: Kernel, target: Machine, symbol: str = "") -> str:
+    """A module with one kernel. `symbol`: its name in modules, if that has been found."""
     return with_attributes(
-        "\n".join([JOB_TYPE, *declarations, support_text(target.architecture), driver]), target
+        _required([kernel]) + "\n" + _renamed(kernel, symbol or kernel_symbol(kernel)), target
     )
+
+
+def entry_texts(
+    program: Program, routine: str, target: Machine, symbols: Mapping[str, str], profile: bool = False
+) -> list[str]:
+    """A module with the entry of a routine, in which what it calls is declared; behind it one for each function that copies rows,
+    which are the same for all programs. `symbols`: the names in modules of the routine's kernels."""
+    driver, copies = _driver(program, routine, target, symbols, profile)
+    kernels = {symbol: program.kernels[name] for name, symbol in symbols.items()}
+    declarations = [_declaration(k, symbol) for symbol, k in kernels.items()]
+    declarations += [copy_declaration(name) for name in copies]
+    entry = "\n".join([JOB_TYPE, *declarations, support_text(target.architecture), driver])
+    return [with_attributes(text, target) for text in (entry, *copies.values())]
 
 
 def whole_text(program: Program, routines: Iterable[str], target: Machine) -> str:
     """A module with routines and all that they call."""
     routines = list(routines)
-    kernels = _kernels_of(program, routines)
+    names = {call.kernel: None for routine in routines for call in calls_of(program.routines[routine])}
+    kernels = {name: program.kernels[name] for name in names}
+    symbols = {name: kernel_symbol(k) for name, k in kernels.items()}
     drivers, copies = [], dict[str, str]()
     for routine in routines:
-        driver, functions = _driver(program, routine, target, kernels, False)
+        driver, functions = _driver(program, routine, target, symbols, False)
         drivers.append(driver)
         copies |= functions
-    bodies = [_renamed(k, symbol) for symbol, k in _by_symbol(kernels).items()]
+    bodies = [_renamed(k, symbol) for symbol, k in {symbols[n]: k for n, k in kernels.items()}.items()]
     parts = [
         JOB_TYPE,
         _required(kernels.values()),
@@ -94,22 +100,8 @@ def whole_text(program: Program, routines: Iterable[str], target: Machine) -> st
     return with_attributes("\n".join(parts), target)
 
 
-def copies_of(program: Program, routine: str, target: Machine) -> dict[str, str]:
-    """The functions by name that copy rows for a routine: they are the same for all programs."""
-    return routine_text(program, routine, vector_bits=target.vector_bits)[1]
-
-
-def _kernels_of(program: Program, routines: Iterable[str]) -> dict[str, Kernel]:
-    names = {call.kernel: None for routine in routines for call in calls_of(program.routines[routine])}
-    return {name: program.kernels[name] for name in names}
-
-
-def _by_symbol(kernels: dict[str, Kernel]) -> dict[str, Kernel]:
-    return {kernel_symbol(k): k for k in kernels.values()}
-
-
 def _driver(
-    program: Program, routine: str, target: Machine, kernels: dict[str, Kernel], profile: bool
+    program: Program, routine: str, target: Machine, symbols: Mapping[str, str], profile: bool
 ) -> tuple[str, dict[str, str]]:
     return routine_text(
         program,
@@ -117,12 +109,12 @@ def _driver(
         vector_bits=target.vector_bits,
         architecture=target.architecture,
         profile=profile,
-        symbols={name: kernel_symbol(k) for name, k in kernels.items()},
+        symbols=symbols,
     )
 
 
 def _declaration(kernel: Kernel, symbol: str) -> str:
-    found = _PARAMETERS.search(_renamed(kernel, "kernel"))
+    found = _PARAMETERS.search(kernel.text)
     buffers = found[1].count("ptr") if found else 0
     return f"declare void @{symbol}({', '.join(['ptr'] * buffers + ['i64'] * 4)})"
 
