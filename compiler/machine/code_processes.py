@@ -88,7 +88,12 @@ _lock = threading.Lock()
 _idle: list[_Process] = []
 _closing: threading.Timer | None = None
 _folder: str | None = None
-_given_up = sys.platform != "linux" or not sys.executable
+#: An application that Python is a part of is no interpreter to run.
+_given_up = (
+    sys.platform != "linux"
+    or getattr(sys, "frozen", False)
+    or not Path(sys.executable or "").name.startswith(("python", "pypy"))
+)
 
 
 def _forget() -> None:
