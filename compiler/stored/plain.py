@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def _class_named(name: str) -> tuple[type, tuple[str, ...]]:
     return found, tuple(f.name for f in dataclasses.fields(found) if f.init)
 
 
+@cache
 def _name_of_class(kind: Any) -> tuple[str, tuple[str, ...]]:
     short = kind.__module__.rsplit(".", 1)[-1]
     name = f"{short}.{kind.__name__}"
@@ -86,32 +87,36 @@ class Encoder:
 
     def encode(self, value: Any) -> Any:
         """Raises CannotStore."""
-        if type(value) in _LEAVES:
+        kind = type(value)
+        if kind in _LEAVES:
             return value
-        if isinstance(value, np.generic):
-            return value.item()  # what Python calculates with it is the same
+        if kind is tuple and all(type(part) in _LEAVES for part in value):
+            return (_PLAIN, value)  # is read as it is
         if isinstance(value, tuple):
-            if type(value) is tuple and all(type(part) in _LEAVES for part in value):
-                return (_PLAIN, value)  # is read as it is
-            return (_TUPLE, *map(self.encode, value))
+            return (_TUPLE, *self._all(value))
         if isinstance(value, list):
-            return (_LIST, *map(self.encode, value))
+            return (_LIST, *self._all(value))
         if isinstance(value, dict):
-            return (_DICT, *[self.encode(part) for item in value.items() for part in item])
-        if isinstance(value, frozenset):
-            return (_SET, *map(self.encode, sorted(value)))
-        if isinstance(value, np.ndarray):
-            return (_ARRAY, value.dtype.str, value.shape, value.tobytes())
+            return (_DICT, *self._all([part for item in value.items() for part in item]))
         if isinstance(value, Expression):
             return (_EXPRESSION, *self._nodes(value))
+        if isinstance(value, np.generic):
+            return value.item()  # what Python calculates with it is the same
+        if isinstance(value, frozenset):
+            return (_SET, *self._all(sorted(value)))
+        if isinstance(value, np.ndarray):
+            return (_ARRAY, value.dtype.str, value.shape, value.tobytes())
         if isinstance(value, Span):
             if value.source is NOWHERE.source:
                 return (_SPAN,)
             return (_SPAN, self._source(value.source), value.start, value.end)
         if isinstance(value, Source):
             return (_SOURCE, self._source(value))
-        name, fields = _name_of_class(type(value))
-        return (_OBJECT, name, *[self.encode(getattr(value, f)) for f in fields])
+        name, fields = _name_of_class(kind)  # type: ignore[arg-type]
+        return (_OBJECT, name, *self._all([getattr(value, f) for f in fields]))
+
+    def _all(self, values: Iterable[Any]) -> list[Any]:
+        return [value if type(value) in _LEAVES else self.encode(value) for value in values]
 
     def _source(self, source: Source) -> int:
         return self._sources.setdefault(id(source), (len(self._sources), source))[0]
