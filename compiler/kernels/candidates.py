@@ -118,35 +118,38 @@ def tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers, *, pa
     axes = nest.axes
     others = [n for n, a in enumerate(axes) if a not in (lane, nest.several)]
     sums = _sums(nest)
+    fitting = {n: [size for size in _SIZES if _fits(nest, axes[n], size)] for n in others}
     for v in _vectors(nest, lane, lanes, registers):
         ones = [v * lanes if a == lane else one for a, one in zip(axes, _smallest(nest), strict=True)]
         if not others:
             yield tuple(ones)
         for n in others:
-            for size in _SIZES:
+            for size in fitting[n]:
                 if size * v * sums + min(size * sums, v) + 1 > registers.count:
                     break
-                if _fits(nest, axes[n], size):
-                    yield (*ones[:n], size, *ones[n + 1 :])
+                yield (*ones[:n], size, *ones[n + 1 :])
     if not pairs or nest.several is not None:
         return
-    along = ((axes.index(lane), lanes),) if lane in axes else ()  # type: ignore[arg-type]
+    tile = [lanes if a == lane else 1 for a in axes]
+    paired = {n: [size for size in fitting[n] if size in _PAIR_SIZES] for n in others}
     most = registers.count - 3
     for at, first in enumerate(others):
         for then, second in enumerate(others[at + 1 :], at + 1):
-            for one in _PAIR_SIZES:
-                if not _fits(nest, axes[first], one):
+            for one, other in itertools.product(paired[first], paired[second]):
+                if one * other + min(one, other) > most:
                     continue
-                for other in _PAIR_SIZES:
-                    if one * other + min(one, other) > most or not _fits(nest, axes[second], other):
-                        continue
-                    yield _with(axes, *along, (first, one), (second, other))
-                    if axes[first].size != one and axes[second].size != other:
-                        continue
-                    for third in others[then + 1 :]:
-                        for another in _PAIR_SIZES:
-                            if one * other * another <= most and _fits(nest, axes[third], another):
-                                yield _with(axes, *along, (first, one), (second, other), (third, another))
+                tile[first], tile[second] = one, other
+                yield tuple(tile)
+                if axes[first].size != one and axes[second].size != other:
+                    continue
+                for third in others[then + 1 :]:
+                    for another in paired[third]:
+                        if one * other * another <= most:
+                            tile[third] = another
+                            yield tuple(tile)
+                    tile[third] = 1
+            tile[second] = 1
+        tile[first] = 1
 
 
 def _sums(nest: Nest) -> int:
@@ -155,11 +158,6 @@ def _sums(nest: Nest) -> int:
 
 def _smallest(nest: Nest) -> list[int]:
     return [axis.size if axis == nest.several else 1 for axis in nest.axes]
-
-
-def _with(axes: Sequence[Axis], *sizes: tuple[int, int]) -> Tile:
-    known = dict(sizes)
-    return tuple(known.get(n, 1) for n in range(len(axes)))
 
 
 def tile_orders(nest: Nest, tile: Tile, lane: Axis | None) -> Iterator[Sequence[int]]:

@@ -58,6 +58,7 @@ class Traffic:
         widths = [SIZES[b.data_type] for b in nest.buffers]
         self.widths = [widths[a.buffer] for a in accesses]
         self.sizes = [nest.buffers[a.buffer].elements * w for a, w in zip(accesses, self.widths, strict=True)]
+        self._known: dict[tuple[int, ...], tuple[Sequence[int], list[float], list[float]]] = {}
         #: Whether all arrays stay in the first-level cache.
         self.is_small = sum(b.elements * w for b, w in zip(nest.buffers, widths, strict=True)) <= FIRST_LEVEL
 
@@ -72,28 +73,42 @@ class Traffic:
 
         `counts`: (bit of an axis, places along it), vectors along the lane axis.  `runs`: trips of the reduction's loops.
         """
-        blocks = [-(-axis.size // size) for axis, size in zip(self.nest.axes, tile, strict=True)]
-        touched = [self._of_a_tile(n, counts, runs) for n in range(len(self.accesses))]
+        blocks, unique, near = self._within(counts, runs, tile)
         # From the innermost loop over tiles outwards: a loop along which an access does not move finds its data again where
         # they were, if all that the loops within have touched still fits there.
-        unique = [min(t, s) for t, s in zip(touched, self.sizes, strict=True)]
-        # What is touched again and again within a tile stays near, if its array is small.
-        near = [u if s <= FIRST_LEVEL else t for u, t, s in zip(unique, touched, self.sizes, strict=True)]
         far = [1.0] * len(near)
         for n in reversed(order):
-            if blocks[n] == 1:
+            turns = blocks[n]
+            if turns == 1:
                 continue
             footprint = sum(unique)
+            near_again = turns if footprint > FIRST_LEVEL else 1
+            far_again = turns if footprint > SECOND_LEVEL else 1
             for k, access in enumerate(self.accesses):
                 if access.axes >> n & 1:
-                    near[k] *= blocks[n]
-                    unique[k] = min(unique[k] * blocks[n], self.sizes[k])
+                    near[k] *= turns
+                    unique[k] = min(unique[k] * turns, self.sizes[k])
                 else:
-                    near[k] *= blocks[n] if footprint > FIRST_LEVEL else 1
-                    far[k] *= blocks[n] if footprint > SECOND_LEVEL else 1
+                    near[k] *= near_again
+                    far[k] *= far_again
         distant = sum(u * f for u, f in zip(unique, far, strict=True)) if sum(unique) > SECOND_LEVEL else 0.0
         tiles = math.prod(blocks)
         return sum(near) / self.processor.near / tiles, distant / self.processor.far / tiles
+
+    def _within(
+        self, counts: Sequence[tuple[int, int]], runs: Sequence[float], tile: Sequence[int]
+    ) -> tuple[Sequence[int], list[float], list[float]]:
+        """The number of tiles along each axis, and of each access the bytes that one tile touches, and those that come near; the
+        same for all orders of loops."""
+        found = self._known.get(tuple(tile))
+        if found is None:
+            blocks = [-(-axis.size // size) for axis, size in zip(self.nest.axes, tile, strict=True)]
+            touched = [self._of_a_tile(n, counts, runs) for n in range(len(self.accesses))]
+            unique = [min(t, s) for t, s in zip(touched, self.sizes, strict=True)]
+            # What is touched again and again within a tile stays near, if its array is small.
+            near = [u if s <= FIRST_LEVEL else t for u, t, s in zip(unique, touched, self.sizes, strict=True)]
+            found = self._known[tuple(tile)] = blocks, unique, near
+        return found[0], found[1].copy(), found[2].copy()
 
     def _of_a_tile(self, number: int, counts: Sequence[tuple[int, int]], runs: Sequence[float]) -> float:
         """Bytes that an access brings in while a tile is computed.
