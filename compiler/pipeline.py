@@ -168,7 +168,14 @@ def lower_network(
         now = time.perf_counter()
         seconds[name] = now - before
         before = now
-    program = lower(graph, capacity=capacity, precision=precision, target=target or host_target(), **options)
+    program = lower(
+        graph,
+        capacity=capacity,
+        precision=precision,
+        target=target or host_target(),
+        verified=verified,
+        **options,
+    )
     seconds["lower"] = time.perf_counter() - before
     forget_nodes()
     forget_walks()

@@ -87,15 +87,18 @@ def lower(
     target: Target,
     routines: Mapping[str, Iterable[str]] | None = None,
     ready: Callable[[Kernel], None] | None = None,
+    verified: bool = True,
 ) -> Program:
     """The program of a graph. `routines` gives the families that each routine is for (default: `standard_routines`), and `ready`
     is told of every kernel as soon as it is made.
+
+    `verified`: every kernel is checked before it is text; LLVM checks the text in any case, and tells less.
 
     `capacity` is the most samples that a minibatch holds; the program's own may be larger, to fill vectors. A routine that
     has updates among its roots stores them and advances the clock; losses and metrics among them are its results.
     """
     wanted = {n: tuple(r) for n, r in (routines or standard_routines(graph)).items()}
-    return _Lowering(graph, capacity, precision, target, wanted, ready).program()
+    return _Lowering(graph, capacity, precision, target, wanted, ready, verified).program()
 
 
 class _Lowering:
@@ -109,8 +112,9 @@ class _Lowering:
         target: Target,
         routines: dict[str, tuple[str, ...]],
         ready: Callable[[Kernel], None] | None = None,
+        verified: bool = True,
     ) -> None:
-        self.ready = ready
+        self.ready, self.verified = ready, verified
         size = 64 if precision == "float64" else 32
         self.registers = Registers(target.vector_bits, target.registers)
         lanes = max(1, target.vector_bits // size)
@@ -337,7 +341,7 @@ class _Lowering:
                 tiles = self._choice(nest).plan
                 function, extent = contraction.generate(nest, tiles, name), tiles.extent
             function.vector_bits = self.registers.bits
-            if __debug__:
+            if self.verified:
                 loops.verify(function)
             self.kernels[name] = llvm.kernel(function)
             if self.ready is not None:
