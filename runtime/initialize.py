@@ -31,6 +31,8 @@ Loader = Callable[[str], np.ndarray]
 
 #: Numbers that are drawn at a time, where they are independent: they stay in a near cache until they are written.
 _PIECE = 16_384
+#: Matrices of more columns are made orthogonal by LAPACK.
+_REFLECTED = 256
 #: Draws whose numbers are independent of each other.
 _INDEPENDENT = ("draw normal", "draw uniform", "draw glorot", "draw he")
 
@@ -174,9 +176,37 @@ def _draw(
 def orthogonal(extents: tuple[int, ...], draws: np.random.Generator) -> np.ndarray:
     """Matrices over the last two axes with orthonormal rows or columns (the fewer of them), for every leading index."""
     rows, columns = extents[-2:]
-    tall = draws.standard_normal((*extents[:-2], max(rows, columns), min(rows, columns)))
-    q, r = np.linalg.qr(tall)
-    # QR leaves the signs free; fixing those of R's diagonal makes the draw uniform over all such matrices.
-    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
-    q = q * signs[..., np.newaxis, :]
+    q = _orthonormal(draws.standard_normal((*extents[:-2], max(rows, columns), min(rows, columns))))
     return q if rows >= columns else np.swapaxes(q, -1, -2)
+
+
+def _orthonormal(tall: np.ndarray) -> np.ndarray:
+    """The Q of tall = QR with a positive diagonal of R: that makes the draw uniform over all such matrices.
+
+    Householder's reflections (Golub and Van Loan, Matrix Computations, 4th edition, algorithm 5.2.1), for large matrices by
+    LAPACK: its threads wait for each other, which takes seconds for a hundred columns where another program has a core.
+    """
+    columns = tall.shape[-1]
+    if columns > _REFLECTED:
+        q, r = np.linalg.qr(tall)
+        return q * np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., np.newaxis, :]  # type: ignore[no-any-return]
+    rest = tall.copy()
+    reflections: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def reflect(block: np.ndarray, v: np.ndarray, scaled: np.ndarray) -> None:
+        block -= scaled[..., :, np.newaxis] * np.einsum("...i,...ij->...j", v, block)[..., np.newaxis, :]
+
+    signs = np.empty((*tall.shape[:-2], columns))
+    for k in range(columns):
+        v = rest[..., k:, k].copy()
+        signs[..., k] = np.where(v[..., 0] < 0, 1.0, -1.0)  # of R's diagonal
+        v[..., 0] -= signs[..., k] * np.sqrt((v * v).sum(-1))
+        square = (v * v).sum(-1, keepdims=True)
+        scaled = v * (2 / np.where(square == 0, 1, square))
+        reflect(rest[..., k:, k + 1 :], v, scaled)
+        reflections.append((v, scaled))
+    q = np.zeros(tall.shape)
+    q[..., range(columns), range(columns)] = signs
+    for k, (v, scaled) in reversed(list(enumerate(reflections))):
+        reflect(q[..., k:, k:], v, scaled)
+    return q

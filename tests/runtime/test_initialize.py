@@ -10,7 +10,7 @@ import pytest
 from dln.compiler.mathematics.expression import Apply, Axis, Expression, Load, Lookup, new_axis, real
 from dln.compiler.mathematics.graph import Array, Initializer, Table
 from dln.runtime.errors import RunError
-from dln.runtime.initialize import initial_values, write_initial_values
+from dln.runtime.initialize import _orthonormal, initial_values, write_initial_values
 
 
 def draw(name: str, *arguments: float) -> Expression:
@@ -113,3 +113,16 @@ def test_what_is_drawn_piece_by_piece_is_what_is_drawn_at_once(value, extents):
     write_initial_values(memory[..., 0], array, 5)
     np.testing.assert_array_equal(memory[..., 0], initial_values(array, 5).astype(np.float32))
     assert np.isnan(memory[..., 1]).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (2, 40, 40), (3, 70, 12), (257, 256), (300, 280)])
+def test_orthonormal_columns_are_those_of_a_decomposition_with_a_positive_diagonal(shape):
+    tall = np.random.default_rng(3).standard_normal(shape)
+    q = _orthonormal(tall)
+    r = np.swapaxes(q, -1, -2) @ tall
+    np.testing.assert_allclose(
+        np.swapaxes(q, -1, -2) @ q, np.broadcast_to(np.eye(shape[-1]), r.shape), atol=1e-12
+    )
+    np.testing.assert_allclose(q @ r, tall, atol=1e-11)
+    np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-11)
+    assert (np.diagonal(r, axis1=-2, axis2=-1) > 0).all()
