@@ -37,7 +37,7 @@ def calls_of_loops(program: Program, routine: str) -> list[list[Call]]:
 
 
 @pytest.mark.parametrize("bits", [256, 512])
-@pytest.mark.parametrize(("capacity", "units"), [(32, 24), (16, 5), (3, 24), (1, 20)])
+@pytest.mark.parametrize(("capacity", "units"), [(32, 24), (32, 300), (16, 5), (3, 24), (1, 20)])
 def test_four_sums_are_one_kernel_a_step(capacity: int, units: int, bits: int) -> None:
     text = NETWORK.format(steps=6, units=units)
     target = VectorMachine(bits, 16 if bits == 256 else 32)
@@ -46,7 +46,7 @@ def test_four_sums_are_one_kernel_a_step(capacity: int, units: int, bits: int) -
     assert {"h", "a", "e"} <= set(call.families)
     random = np.random.default_rng(0)
     x = random.standard_normal((capacity, 6, units))
-    weights, scales = 0.3 * random.standard_normal((4, units, units)), random.standard_normal(4)
+    weights, scales = random.standard_normal((4, units, units)) / units**0.5, random.standard_normal(4)
     runner = Runner(program)
     runner.set("U", weights)
     runner.set("s", scales)
