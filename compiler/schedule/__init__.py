@@ -2,7 +2,7 @@
 
 In: a `Graph` without scatters.  Out: a `Program` of kernels with its plan of memory.
 
-    layouts     relayout, packing, partial_sums, columns → cyclic, padding
+    layouts     relayout, reading_order, partial_sums, columns → cyclic, padding
     grouping    one_sample, factoring → grouping → fusion
     all of it   updates, routines → schedule
 """

@@ -45,8 +45,8 @@ from .columns import Columns
 from .fusion import clusters
 from .grouping import Cluster, Loops, of_one_step
 from .one_sample import of_one_sample
-from .packing import packed
 from .partial_sums import PartialSums
+from .reading_order import in_reading_order
 from .relayout import Relayout
 from .routines import Step, calls, last_uses
 from .updates import in_place
@@ -196,7 +196,7 @@ class _Lowering:
             better: Sequence[Member] = members
             fresh: list[str] = []
             if cluster.loops and self.batch_inside:
-                better, copies = packed(members, computed, self.graph, self.layouts)
+                better, copies = in_reading_order(members, computed, self.graph, self.layouts)
                 fresh = [name for name in copies if name not in self.copied]
             if not fresh:
                 better, fresh = self.relayout.improve(better, computed, repeats)

@@ -1,4 +1,4 @@
-"""Packing: the weights that a step of a time loop sums over lie in memory in the order in which they are read.
+"""Reading order: the weights that a step of a time loop sums over lie in memory in the order in which they are read.
 
 In: the families of a kernel that sums.  Out: the same reading copies, which are made once, before the loop.
 
@@ -22,7 +22,7 @@ from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import rebuild
 
 
-def packed(
+def in_reading_order(
     members: Sequence[Member], computed: Collection[str], graph: Graph, layouts: dict[str, Layout]
 ) -> tuple[Sequence[Member], list[str]]:
     """The members reading copies of what is not `computed` in the loop, and the copies' names, which graph and layouts know."""
