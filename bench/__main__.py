@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .peak import Peak
 from .workloads import AGREEMENT_STEPS, WORKLOADS, Workload
 
 PEERS = ("torch_eager", "torch_compile", "jax")
@@ -118,7 +119,7 @@ def run(
     workers: dict[str, Worker] = {}
     times: dict[str, list[float]] = {}
     losses: dict[str, float] = {}
-    peaks: list[float] = []
+    peak, peaks = Peak(threads), []
     try:
         for system in systems:
             worker = Worker(system, workload, threads, folder, cache)
@@ -139,7 +140,7 @@ def run(
                 for way, microseconds in answer.get("microseconds", {}).items():
                     times.setdefault(_label(system, way), []).append(microseconds)
                 if system == "dln":
-                    peaks.append(worker.ask(f"peak {arguments.seconds / 2}")["multiply_adds"])
+                    peaks.append(peak.measure(arguments.seconds / 2))
         result.compile_seconds = round(workers["dln"].ready["compile_seconds"], 4)
         for system, worker in workers.items():
             memory = worker.ask("quit").get("peak_rss_mb")

@@ -7,7 +7,6 @@ Commands come as lines on the standard input, answers go as JSON lines to the st
     (start)       {"ready": true, "start_seconds": s, "compile_seconds": s, "multiply_adds": n of one step, where known}
     agree         {"losses": {way: loss over the first ten minibatches after one step on each}}
     measure S     {"microseconds": {way: median time of a training step over about S seconds}}
-    peak S        {"multiply_adds": multiply-adds a second of as many threads as it has, over about S seconds}
     quit          {"peak_rss_mb": n}
 
 The dln worker writes FOLDER/WORKLOAD.npz: first weights and data, which the peers' workers read.
@@ -160,18 +159,12 @@ def main() -> None:
         compile_seconds=system.compile_seconds,
         multiply_adds=system.multiply_adds,
     )
-    peak: Any = None
     for line in sys.stdin:
         match line.split():
             case ["agree"]:
                 answer(losses=system.agree())
             case ["measure", seconds]:
                 answer(microseconds=system.measure(float(seconds)))
-            case ["peak", seconds]:
-                from .peak import Peak  # of dln's process alone: the others know nothing of dln
-
-                peak = peak or Peak(int(threads))
-                answer(multiply_adds=peak.measure(float(seconds)))
             case ["quit"]:
                 answer(peak_rss_mb=round(_peak_memory(), 1))
                 return
