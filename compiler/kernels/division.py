@@ -33,13 +33,10 @@ def is_worth_dividing(multiply_adds: int, size: int) -> bool:
     return _nanoseconds(multiply_adds, size) >= WORTH_DIVIDING
 
 
-def is_balanced(call: Call | TimeLoop) -> bool:
-    """Whether threads that are done with their part of a call take over pieces from the others, if it stands in no time loop."""
-    return (
-        isinstance(call, Call)
-        and is_divided(call)
-        and _nanoseconds(call.multiply_adds, call.bytes) >= WORTH_BALANCING
-    )
+def is_balanced(call: Call) -> bool:
+    """Whether threads that are done with their part of a call take over pieces from the others; in a time loop, if there is a
+    barrier before it in every step."""
+    return is_divided(call) and _nanoseconds(call.multiply_adds, call.bytes) >= WORTH_BALANCING
 
 
 def _nanoseconds(multiply_adds: int, size: int) -> float:

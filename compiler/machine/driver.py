@@ -66,6 +66,7 @@ class _DriverText(Writer):
         self.copies: dict[str, str] = {}  # functions that copy rows, by name
         self.call_number = 0
         self.balanced = 0  # balanced calls so far
+        self.turn = "%round"  # how often what stands here was done before
 
     def barrier(self) -> None:
         after = self.only_if("%several", "wait")
@@ -255,8 +256,8 @@ class _DriverText(Writer):
                 self.barrier()
             if not divided and not inside:
                 inside = self.only_if("%first", "alone")
-            if time == "0" and is_balanced(item):
-                self.balanced_call(item)
+            if is_balanced(item) and (needed or self.turn == "%round"):
+                self.balanced_call(item, time)
             else:
                 self.one_call(item, time, *(self.shares[item.extent] if divided else ("0", str(item.extent))))
         if inside:
@@ -268,16 +269,16 @@ class _DriverText(Writer):
         self.call_kernel(call, self.buffers_of(call), time, begin, end)
         self.after_call(number)
 
-    def balanced_call(self, call: Call) -> None:
+    def balanced_call(self, call: Call, time: str) -> None:
         """A call of which each thread does its own part, in pieces, and then what is left of the others': driver_pieces.py."""
         number, buffers = self.before_call(call), self.buffers_of(call)
         word = self.fresh("pieces")
         self.line(f"br i1 %several, label %{word}, label %{word}.whole")
         self.start_block(f"{word}.whole")
-        self.call_kernel(call, buffers, "0", "0", str(call.extent))
+        self.call_kernel(call, buffers, time, "0", str(call.extent))
         self.line(f"br label %{word}.done")
-        self.lines += opened_pieces(word, call.extent, self.balanced)
-        self.call_kernel(call, buffers, "0", f"%{word}.begin", f"%{word}.end")
+        self.lines += opened_pieces(word, call.extent, self.balanced, self.turn)
+        self.call_kernel(call, buffers, time, f"%{word}.begin", f"%{word}.end")
         self.lines += closed_pieces(word)
         self.block = f"{word}.done"
         self.balanced += 1
@@ -312,7 +313,12 @@ class _DriverText(Writer):
         step = time
         if around != "0":  # the steps of a loop within a loop are one row-major number
             step = self.value(f"add i64 {self.value(f'mul i64 {around}, {loop.extent}')}, {time}")
+        turn, before = self.turn, time
+        if loop.reverse:
+            before = self.value(f"sub i64 {loop.extent - 1}, {time}")
+        self.turn = self.value(f"add i64 {self.value(f'mul i64 {turn}, {loop.extent}')}, {before}")
         pending = self.calls(loop.body, step, pending)
+        self.turn = turn
         self.close_loop(time, loop.extent, loop.reverse)
         return pending
 

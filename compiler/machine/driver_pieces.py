@@ -1,12 +1,13 @@
 """Pieces: in a long call every thread does its own part, and then what is left of the others'.
 
-In: the name of the call's blocks, its range, its number among such calls.  Out: lines of LLVM text around the call of the kernel.
+In: the name of the call's blocks, its range, its number among such calls, its turn.  Out: lines of LLVM text around the call.
 
     part of a thread   |        1/2        |  1/4   | 1/8 | 1/8 |     the owner takes pieces from the left; so do its helpers
 
 Cores are not equally fast: another program may have one for a while. A thread takes a piece by drawing a ticket, an atomic
-counter of each call and part (job.tickets). Every thread draws until it is told that nothing is left, so that each minibatch
-takes as many tickets, and counters need never be set back. Which thread computes a piece changes none of its bits.
+counter of each call and part (job.tickets). Every thread draws until it is told that nothing is left, so that each minibatch,
+and each step of a time loop, takes as many tickets, and counters need never be set back; between two turns stands a barrier.
+Which thread computes a piece changes none of its bits.
 (R. Blumofe and C. Leiserson, Scheduling multithreaded computations by work stealing, Journal of the ACM 46, 1999.)
 """
 
@@ -19,8 +20,8 @@ PIECES = 4
 _FINEST = 1 << (PIECES - 1)
 
 
-def opened_pieces(word: str, extent: int, number: int) -> list[str]:
-    """From the block `word` to where the kernel is called for [%word.begin, %word.end)."""
+def opened_pieces(word: str, extent: int, number: int, turn: str) -> list[str]:
+    """From the block `word` to where the kernel is called for [%word.begin, %word.end). `turn`: how often it was before."""
 
     def edge(name: str, piece: str) -> list[str]:
         return [
@@ -34,7 +35,7 @@ def opened_pieces(word: str, extent: int, number: int) -> list[str]:
     return [
         f"{word}:",
         f"  %{word}.each = add i64 %threads, {PIECES}",
-        f"  %{word}.drawn = mul i64 %round, %{word}.each",
+        f"  %{word}.drawn = mul i64 {turn}, %{word}.each",
         f"  %{word}.counters = mul i64 %threads, {number}",
         f"  br label %{word}.part",
         f"{word}.part:",

@@ -148,7 +148,8 @@ class Code:
         address = library.addresses[entry]
         what = self.program.routines[routine]
         divided = any(map(is_divided, calls_of(what)))
-        return _Loaded(address, _Entry(address), divided, sum(map(is_balanced, what.calls)), scratch_of(what))
+        balanced = sum(map(is_balanced, calls_of(what)))
+        return _Loaded(address, _Entry(address), divided, balanced, scratch_of(what))
 
     def _object_files(self, routine: str) -> list[bytes]:
         """The routine's entry, its kernels, and what copies rows for it. Raises NativeError."""
