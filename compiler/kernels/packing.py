@@ -98,7 +98,7 @@ class Packed:
         buffer = tile.nest.buffers[buffer_of(self.node)]
         element: Element = "f32" if buffer.data_type == "float32" else "f64"
         scalars = tile.evaluator(None, self.shifted)
-        for step in plan.steps:
+        for step in reduction.steps:
             number = 0
             while number < len(self.places):
                 full = [0] * len(plan.order)

@@ -15,12 +15,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..mathematics.affine import linear
 from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in, postorder
-from .nest import Nest, is_access
+from .nest import Nest, accesses, is_access
 
 #: Most terms that stand in the body of a reduction's innermost loop; an eighth where each must first find what it reads.
 _WRITTEN_OUT = 64
+#: Most products that stand in that body because the loop takes several steps at once: counting and the addresses of what is
+#: loaded cost as much for one step as for several, and threads that share a core share what it issues.
+_IN_A_BODY = 48
+#: A loop that may end early, or begin late, has so many times as many steps as it takes at once.
+_LONG = 8
 #: As many sums as this are enough to hide that each must wait for its last term.
 CHAINS = 8
 
@@ -35,8 +41,8 @@ class Plan:
     `lane`: the axis that runs over lanes, an axis of the results or of the reduction, or None.  `tile`: how many elements of
     each axis of `order` are computed together (for the lane axis, lanes times vectors, which overlap if it has fewer).
     `reduced`: the reduction's loops, outermost first, of which the last `unrolled` are no loops: all their terms stand one after
-    the other. The innermost loop that is left takes `stride` steps at once. Terms that stand one after the other are added to
-    `ways` partial results in turn, so that one need not wait for the other.
+    the other. The innermost loop that is left takes `stride` steps at once, and one by one what that leaves over. Terms that
+    stand one after the other are added to `ways` partial results in turn, so that one need not wait for the other.
 
     `depth`: so many values of the outermost loop of the reduction are added up for all tiles of a panel before the next; between
     two such blocks the accumulators are kept in memory. 0: each tile is finished at once.  `places`: a panel is so many
@@ -79,6 +85,11 @@ class Plan:
             step = self.lanes if self.loops[-1] == self.lane else 1
             sizes.append(range(0, self.stride * step, step))
         return list(itertools.product(*sizes, *(range(a.size) for a in self.repeated)))
+
+    @property
+    def left_over(self) -> list[Shift]:
+        """The places of one step of the innermost loop, as distances along `written`."""
+        return [step for step in self.steps if self.stride == 1 or step[0] == 0]
 
     @property
     def written(self) -> tuple[Axis, ...]:
@@ -150,11 +161,13 @@ def body(
     lanes: int,
     places: int,
     varying: Collection[Axis],
+    *,
+    copied: bool = False,
 ) -> Body:
     """Short innermost loops are written out, and steps of the next one, if few results are computed together.
 
     `places`: results that are computed together, in vectors.  `varying`: axes that differ within the tile. A condition on them is
-    a mask, and a mask that no loop changes is found once.
+    a mask, and a mask that no loop changes is found once.  `copied`: all that the term loads is packed (packing.py).
     """
     varying = set(varying)
 
@@ -180,4 +193,33 @@ def body(
         ):
             stride *= 2
     ways = 1 if nest.kind.startswith("arg") else min(steps * stride, max(CHAINS // places, 1))
+    if left and nest.kind == "sum" and (copied or _is_direct(nest, left[-1], lane, varying)):
+        width = lanes if left[-1] == lane else 1
+        least = _LONG if bounded(left[-1]) else 4
+        while stride * 2 * steps * places <= _IN_A_BODY and left[-1].size >= least * stride * width:
+            if left[-1] == lane and (left[-1].size % (2 * stride * width) or bounded(lane)):
+                break
+            stride *= 2
     return Body(unrolled, stride, ways)
+
+
+def _is_direct(nest: Nest, axis: Axis, lane: Axis | None, varying: Collection[Axis]) -> bool:
+    """Whether each step of a loop loads numbers of its own, from places that are known from the axes alone.
+
+    Steps that share what they load (x[i + j] does) would keep it in registers, and these are for the sums.
+    """
+    for node in accesses(nest.term):  # type: ignore[arg-type]
+        steps = linear(node.children[0]).coefficients
+        if not all(isinstance(atom, Axis) for atom in steps) or steps.get(lane, 0) not in (0, 1):  # type: ignore[arg-type]
+            return False
+        along = steps.get(axis, 0)
+        for other in varying:
+            beside = steps.get(other, 0)
+            if other not in (axis, lane) and along and beside and _meet(along, beside):
+                return False
+    return True
+
+
+def _meet(along: int, beside: int) -> bool:
+    """Whether a few steps of one size come to where a few of another do."""
+    return any(along * n % beside == 0 and abs(along * n // beside) < CHAINS for n in range(1, CHAINS))

@@ -25,7 +25,7 @@ NEAR_WAITING = 0.15
 class Processor:
     """One kind of core.
 
-    issue      operations of all kinds a cycle
+    issue      operations of all kinds a cycle, of those that another thread of the same core leaves
     friction   of loads and vector operations that could overlap in full, how much does not
     counting   vector operations that a step of a loop costs besides
     near       bytes a cycle from the second-level cache
@@ -34,7 +34,7 @@ class Processor:
     gathering  loads that a gather counts for each lane: of elements at a fixed distance, of elements anywhere, and of elements
                that some lanes must not load
     scattering stores that a scatter counts for each lane
-    packing    a sum reads packed copies and not blocks in place if it is expected to take less than so many times as long
+    packing    a sum reads packed copies and not its arrays in place if it is expected to take less than so many times as long
     """
 
     issue: float
@@ -59,4 +59,6 @@ WIDE = Processor(4.0, 0.25, 2.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25), 1.5, 0.95)
 #: With vectors of half a line and without masks, measured on Zen 3. LLVM gathers there lane by lane, behind branches where some
 #: lanes must not load.
 #: Within a step of training, where data come from memory, packed copies were 5 to 15 % faster than blocks of equal expectation.
-NARROW = Processor(6.0, 0.05, 0.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0, 1.12)
+#: The core issues six operations a cycle. On a machine that others share, a loop of twelve multiply-adds and seven loads keeps
+#: its speed and one with eight loses a tenth of it (medians; with twelve, a quarter): half of the six are counted on.
+NARROW = Processor(3.2, 0.05, 0.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0, 1.12)

@@ -42,6 +42,8 @@ class Reduction:
         #: The conditions of its terms, and what stands in the innermost loop.
         self.where = self.nest.where
         self.inside = self._terms
+        #: The steps of the innermost loop that stand in its body.
+        self.steps = self.plan.steps
         #: Whether one loop goes over all points: nothing needs to know where each axis is (packing.py). `point` is its variable.
         self.in_one_loop = False
         self.point: Value | None = None
@@ -57,10 +59,19 @@ class Reduction:
         nest, plan, builder = self.nest, self.plan, self.builder
         if self.in_one_loop:
             count = math.prod(points_of_a_block(plan)[: len(plan.loops)])
-            self.point, carried = builder.open_loop(
-                builder.integer(0), builder.integer(count), plan.stride, carried
-            )
-            return builder.close(self.inside(Split([], [], []), carried, None))
+            nothing, whole = Split([], [], []), count // plan.stride * plan.stride
+            for begin, end, self.steps in ((0, whole, plan.steps), (whole, count, plan.left_over)):
+                if begin < end:
+                    self.point, carried = builder.open_loop(
+                        builder.integer(begin),
+                        builder.integer(end),
+                        plan.stride if end == whole else 1,
+                        carried,
+                    )
+                    carried = builder.close(self.inside(nothing, carried, None))
+                    self.evaluator.forget()
+            self.steps = plan.steps
+            return carried
         varying = {a for a, t in zip(plan.order, plan.tile, strict=True) if t > 1} | {*plan.repeated}
         self.tile.starts |= dict.fromkeys(plan.repeated, builder.integer(0))
         split = split_conditions(
@@ -100,21 +111,53 @@ class Reduction:
         step = bounds.step * self._steps_at_once(axis)
         if axis == plan.lane:
             end = self._end_of_lanes(lower, upper, step)
+        if axis != plan.lane and axis == plan.loops[-1] and plan.stride > 1:
+            return self._in_strides(split, at, carried, end, (lower, upper, step, guarded))
         if axis != plan.lane or end is None or plan.lanes * _BITS[self.tile.real] >= MASKED_BITS:
             return self._loop(split, at, carried, end, (lower, upper, step, guarded))
-        length = builder.subtract(upper, lower)
-        if length.is_constant:
-            whole = builder.integer(int(length.attribute) // step * step)  # type: ignore[call-overload]
-        else:
-            positive = builder.maximum(length, builder.integer(0))
-            whole = builder.emit("and", (positive, builder.integer(-step)), "i64")
-        whole = builder.add(lower, whole)
+        whole = self._whole(lower, upper, step)
         if not (lower.is_constant and whole.is_constant and whole.attribute == lower.attribute):
             carried = self._loop(split, at, carried, None, (lower, whole, step, guarded))
             self.evaluator.forget()
         self.tile.starts[axis] = whole
         carried = builder.open_branch(builder.emit("icmp", (whole, upper), "i1", 1, "slt"), carried)
         return builder.close(self._loops(split, at + 1, carried, end))
+
+    def _whole(self, lower: Value, upper: Value, step: int) -> Value:
+        """Where the last whole step of a loop ends. `step`: a power of two, unless the loop's length is constant."""
+        builder = self.builder
+        length = builder.subtract(upper, lower)
+        if length.is_constant:
+            whole = builder.integer(int(length.attribute) // step * step)  # type: ignore[call-overload]
+        else:
+            positive = builder.maximum(length, builder.integer(0))
+            whole = builder.emit("and", (positive, builder.integer(-step)), "i64")
+        return builder.add(lower, whole)
+
+    def _in_strides(
+        self,
+        split: Split,
+        at: int,
+        carried: list[Value],
+        end: Value | None,
+        extent: tuple[Value, Value, int, bool],
+    ) -> list[Value]:
+        """The innermost loop, several steps at once, and those that are left over one by one."""
+        lower, upper, step, guarded = extent
+        plan, axis = self.plan, self.plan.loops[at]
+        whole = lower
+        if step == plan.stride and not split.loops[at].tests:  # no condition on single steps
+            size = plan.depth if self.block is not None and axis == plan.loops[0] else axis.size
+            if size % step == 0 and axis.size % size == 0 and not guarded:
+                return self._loop(split, at, carried, end, extent)
+            whole = self._whole(lower, upper, step)
+            if not (whole.is_constant and lower.is_constant and whole.attribute == lower.attribute):
+                carried = self._loop(split, at, carried, end, (lower, whole, step, guarded))
+                self.evaluator.forget()
+        self.steps = plan.left_over
+        carried = self._loop(split, at, carried, end, (whole, upper, step // plan.stride, guarded))
+        self.steps = plan.steps
+        return carried
 
     def _loop(
         self,
@@ -140,7 +183,7 @@ class Reduction:
         builder, plan = self.builder, self.plan
         carried = list(carried)
         width = len(carried) // (plan.ways * len(self.tile.shifts))
-        for number, step in enumerate(plan.steps):
+        for number, step in enumerate(self.steps):
             tail = None
             if end is not None:
                 tail = self._lanes_before(end, step)

@@ -48,8 +48,6 @@ _LARGE = 30_000.0
 _WALKED = 4
 #: A sum is done in blocks if that takes less than so much of the time.
 _WORTH_BLOCKS = 0.93
-#: A sum reads packed copies if that takes less than so much of the time (Processor.packing: of that in blocks).
-_WORTH_PACKING = 0.95
 #: Nests of fewer cycles get simple tiles.
 _SIMPLE = 3_000.0
 #: Nests of fewer cycles are for one thread, whatever is said of their index points (division.py).
@@ -117,8 +115,8 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
             )
     packed = None
     if least > _LARGE and not roughly and nest.kind == "sum":
-        known = fewest * _WORTH_PACKING if panelled is None else panelled.cycles * model.processor.packing
-        packed = in_packed_order(nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], known)
+        limit = (fewest if panelled is None else panelled.cycles) * model.processor.packing
+        packed = in_packed_order(nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], limit)
     if packed is not None:
         _, best, chosen, order, _, _ = packed
         least = min(least, packed.cycles)
@@ -128,12 +126,12 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
     axes, tile = tuple(nest.axes[n] for n in order), tuple(best[n] for n in order)
     parallel = _parallel(axes, tile) if least > _ALONE and _may_be_divided(nest) else 0
     plan = Plan(axes, parallel, tile, chosen.reduced, chosen.lane, chosen.lanes)
-    plan = _written_out(nest, plan)
     if packed is not None:
         plan = dataclasses.replace(plan, parallel=len(axes), packed=packed.packed, split=packed.split)
     elif panelled is not None:
         # All loops over tiles are one range: a panel holds so many tiles, and no more than its memory is for.
         plan = dataclasses.replace(plan, parallel=len(axes), depth=panelled.depth, places=panelled.tiles)
+    plan = _written_out(nest, plan)
     return Choice(plan, least, model.ideal(registers.lanes(nest)))
 
 
@@ -203,7 +201,7 @@ def _written_out(nest: Nest, plan: Plan) -> Plan:
         n // plan.lanes if a == plan.lane else n for a, n in zip(plan.order, plan.tile, strict=True)
     )
     varying = [a for a, n in zip(plan.order, plan.tile, strict=True) if n > 1]
-    inside = body(nest, plan.reduced, plan.lane, plan.lanes, places, varying)
+    inside = body(nest, plan.reduced, plan.lane, plan.lanes, places, varying, copied=bool(plan.packed))
     return dataclasses.replace(plan, unrolled=inside.unrolled, stride=inside.stride, ways=inside.ways)
 
 
