@@ -18,7 +18,9 @@ from typing import NamedTuple
 from ..mathematics.affine import linear
 from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in, postorder
-from .nest import Nest, accesses, is_access
+from .memory import SIZES
+from .nest import Nest, accesses, buffer_of, is_access
+from .processor import SECOND_LEVEL
 
 #: Most terms that stand in the body of a reduction's innermost loop; an eighth where each must first find what it reads.
 _WRITTEN_OUT = 64
@@ -27,6 +29,8 @@ _WRITTEN_OUT = 64
 _IN_A_BODY = 48
 #: A loop that may end early, or begin late, has so many times as many steps as it takes at once.
 _LONG = 8
+#: Bytes from one step to the next: a page, at whose end processors stop to fetch lines in order.
+_FAR_APART = 4096
 #: As many sums as this are enough to hide that each must wait for its last term.
 CHAINS = 8
 
@@ -204,22 +208,31 @@ def body(
 
 
 def _is_direct(nest: Nest, axis: Axis, lane: Axis | None, varying: Collection[Axis]) -> bool:
-    """Whether each step of a loop loads numbers of its own, from places that are known from the axes alone.
+    """Whether each step of a loop loads numbers of its own, from places at a fixed distance from those of the step before, and
+    not far from them in a large array.
 
-    Steps that share what they load (x[i + j] does) would keep it in registers, and these are for the sums.
+    Steps that share what they load (x[i + j] does) would keep it in registers, and these are for the sums. What is far apart the
+    processor fetches ahead for each instruction that loads, best if one instruction comes to all of it.
     """
     for node in accesses(nest.term):  # type: ignore[arg-type]
         steps = linear(node.children[0]).coefficients
-        if not all(isinstance(atom, Axis) for atom in steps) or steps.get(lane, 0) not in (0, 1):  # type: ignore[arg-type]
+        if any(not isinstance(atom, Axis) and axis in axes_in(atom) for atom in steps):
+            return False
+        if steps.get(lane, 0) not in (0, 1):  # type: ignore[arg-type]
             return False
         along = steps.get(axis, 0)
+        buffer = nest.buffers[buffer_of(node)]
+        size = SIZES[buffer.data_type]
+        if abs(along) * size >= _FAR_APART and buffer.elements * size > SECOND_LEVEL:
+            return False
         for other in varying:
             beside = steps.get(other, 0)
-            if other not in (axis, lane) and along and beside and _meet(along, beside):
+            if other not in (axis, lane) and along and beside and _meet(along, beside, other.size):
                 return False
     return True
 
 
-def _meet(along: int, beside: int) -> bool:
-    """Whether a few steps of one size come to where a few of another do."""
-    return any(along * n % beside == 0 and abs(along * n // beside) < CHAINS for n in range(1, CHAINS))
+def _meet(along: int, beside: int, most: int) -> bool:
+    """Whether a few steps of one size come to where a few of another do, of which there are fewer than `most`."""
+    most = min(most, CHAINS)
+    return any(along * n % beside == 0 and abs(along * n // beside) < most for n in range(1, CHAINS))
