@@ -1,6 +1,6 @@
 """Packed plans: plans whose sums read copies of their factors, in the order in which they are read (packing.py).
 
-In: the costs of a nest along some lane axes.  Out: `Packed`, the best such plan, if it is better than one that is known.
+In: the costs of a nest along some lane axes.  Out: `PackedPlan`, the best such plan, if it is better than one that is known.
 
     y[batch: 256, j: 500] = Σ_{i: 500} w[i, j] · x[i, batch],  tile 6 × 16
     →   for all six columns of w (rows of the plan, packed as their row begins, 12 KB):
@@ -41,7 +41,7 @@ _WAITING = 0.15
 _ROW = 20_000
 
 
-class Packed(NamedTuple):
+class PackedPlan(NamedTuple):
     """A plan that packs: its cycles, its tile and the cost that it belongs to, the order of its loops, `Plan.packed`, and
     `Plan.split`."""
 
@@ -55,9 +55,9 @@ class Packed(NamedTuple):
 
 def in_packed_order(
     nest: Nest, registers: Registers, costs: Sequence[LaneCost], limit: float
-) -> Packed | None:
+) -> PackedPlan | None:
     """The best plan that packs all that it reads, of less than `limit` cycles."""
-    best: Packed | None = None
+    best: PackedPlan | None = None
     for cost, tile in _tiles(nest, registers, costs, limit):
         for order, split in _orders(nest, cost):
             found = _cost_of(nest, cost, tile, order, split)
@@ -96,7 +96,7 @@ def _orders(nest: Nest, cost: LaneCost) -> Iterator[tuple[tuple[int, ...], tuple
 
 def _cost_of(
     nest: Nest, cost: LaneCost, tile: Tile, order: tuple[int, ...], split: tuple[int, int]
-) -> Packed | None:
+) -> PackedPlan | None:
     """The cycles of a packed plan; None where some factor cannot be packed."""
     tiled = cost.tiled(tile)
     axes = tuple(nest.axes[n] for n in order)
@@ -140,4 +140,4 @@ def _cost_of(
     entered = math.prod(tiled.runs[: max(len(tiled.runs) - 1 - tiled.unrolled, 0)])
     computing = tiled.walking if nest.where else tiled.walking - (entered - 1) * ENTRY
     cycles = tiled.blocks * (in_time(computing, near, far, _WAITING) + tiled.behind) + packing
-    return Packed(cycles, tile, cost, order, tuple(range(len(nodes))), split)
+    return PackedPlan(cycles, tile, cost, order, tuple(range(len(nodes))), split)
