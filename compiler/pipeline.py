@@ -36,14 +36,23 @@ Precision = Literal["float32", "float64"]
 @contextmanager
 def _keeping_all() -> Iterator[None]:
     """Without Python's search for circles of garbage. What a compiler makes are trees, nearly all of which it keeps to the end:
-    looking through them again and again took an eighth of its time and found nothing."""
+    looking through them again and again took an eighth of its time and found nothing. Afterwards they count as old: the search
+    that comes next does not begin with all of them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            _call_old()
             gc.enable()
+
+
+def _call_old() -> None:
+    """All objects that there are become those that Python looks through last; none is looked at for that."""
+    if hasattr(gc, "freeze") and not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
 
 
 def front(
