@@ -55,6 +55,9 @@ _ALONE = 6_600.0
 #: Of so few first plans no lower bounds are found.
 _FEW = 3
 
+#: Cycles of the best of the first tiles along a lane axis, a number, that tile, and the costs.
+_Way = tuple[float, int, Tile, LaneCost]
+
 __all__ = ["Choice", "Registers", "choose"]
 
 
@@ -73,20 +76,13 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
     gain; to compare nests of which one will be chosen.
     """
     model = CostModel(nest, masks=registers.masks)
-    ways: list[tuple[float, int, Tile, LaneCost]] = []
     lanes_along = list(lane_axes(nest, registers))
     if through is not None:
         offsets = [linear(n.children[0]) for n in accesses(*nest.expressions) if buffer_of(n) == through]
         walked = {a for f in offsets for a, step in f.coefficients.items() if step == 1}
         lanes_along = [(a, lanes) for a, lanes in lanes_along if a in walked] or lanes_along
-    for lane, lanes in lanes_along:
-        for reduced in reduction_orders(nest, lane, registers):
-            cost = model.along(lane, lanes, reduced)
-            first = list(first_tiles(nest, lane, lanes, registers))
-            bounds = least_cycles(cost, first) if len(first) > _FEW else np.zeros(len(first))
-            cycles, best, _ = _first(_cheapest([(cost, first, bounds)]))
-            ways.append((cycles, len(ways), best, cost))
-    ways.sort(key=lambda way: way[:2])
+    one = roughly or not nest.kind or nest.kind == "scatter"
+    ways = _best_ways(nest, registers, model, lanes_along, 1 if one else _LANE_AXES)
     least, _, best, chosen = ways[0]
     near = [(least, best, chosen)]  # the plans that some order of the loops over tiles may make the best
     if nest.kind and nest.kind != "scatter":
@@ -133,6 +129,36 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
         plan = dataclasses.replace(plan, parallel=len(axes), depth=panelled.depth, places=panelled.tiles)
     plan = _written_out(nest, plan)
     return Choice(plan, least, model.ideal(registers.lanes(nest)))
+
+
+def _best_ways(
+    nest: Nest,
+    registers: Registers,
+    model: CostModel,
+    lanes_along: Sequence[tuple[Axis | None, int]],
+    count: int,
+) -> list[_Way]:
+    """The `count` best axes for lanes, with orders of the reduction's loops, by the best of their first tiles; of small nests the
+    best alone. Those whose lower bounds are too high are not looked at."""
+    trials: list[tuple[float, int, LaneCost, list[Tile], np.ndarray]] = []
+    for lane, lanes in lanes_along:
+        for reduced in reduction_orders(nest, lane, registers):
+            cost = model.along(lane, lanes, reduced)
+            first = list(first_tiles(nest, lane, lanes, registers))
+            bounds = least_cycles(cost, first) if len(first) > _FEW else np.zeros(len(first))
+            trials.append((float(np.min(bounds)), len(trials), cost, first, bounds))
+    ways: list[_Way] = []
+    for least, number, cost, first, bounds in sorted(trials, key=lambda trial: trial[:2]):
+        known = ways[-1][0] if len(ways) >= count else math.inf
+        if ways and ways[0][0] <= _SIMPLE:
+            known = ways[0][0]
+        if least > known:
+            break
+        if near := _cheapest([(cost, first, bounds)], known):
+            cycles, best, _ = _first(near)
+            bisect.insort(ways, (cycles, number, best, cost), key=lambda way: way[:2])
+            del ways[count:]
+    return ways
 
 
 def _cheapest(
