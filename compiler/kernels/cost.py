@@ -91,7 +91,7 @@ class CostModel:
     def _work_of(self, roots: tuple[Expression, ...], free: set[Expression] = frozenset()) -> Work:  # type: ignore[assignment]
         """The loads and operations of expressions; nodes in `free` cost nothing (they are counted elsewhere)."""
         accesses: list[Access] = []
-        operations: list[tuple[int, float]] = []
+        operations: dict[int, float] = {}
         in_offsets: set[Expression] = set()
         order = postorder(*roots)
         bits: dict[Expression, int] = {}
@@ -127,8 +127,8 @@ class CostModel:
                     weight = 1 if divisor & (divisor - 1) == 0 else 4
                 if node.type == "integer":
                     weight *= 0.5
-                operations.append((bits[node], weight))
-        return Work(tuple(accesses), tuple(operations))
+                operations[bits[node]] = operations.get(bits[node], 0.0) + weight
+        return Work(tuple(accesses), tuple(operations.items()))
 
     def ideal(self, lanes: int) -> float:
         """Cycles of a nest whose vector units are always busy with multiply-adds."""
@@ -364,6 +364,8 @@ def near_within(computing: float, room: float) -> float:
 def _total(costs: Sequence[tuple[int, float]], counts: Sequence[tuple[int, int]]) -> float:
     """Σ cost · places of the tile at which it is due."""
     total = 0.0
+    if not counts:
+        return sum([cost for _, cost in costs], total)
     for axes, cost in costs:
         for bit, n in counts:
             if axes & bit:

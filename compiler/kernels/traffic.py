@@ -59,6 +59,9 @@ class Traffic:
         self.widths = [widths[a.buffer] for a in accesses]
         self.sizes = [nest.buffers[a.buffer].elements * w for a, w in zip(accesses, self.widths, strict=True)]
         self._known: dict[tuple[int, ...], tuple[Sequence[int], list[float], list[float]]] = {}
+        self._along = [[n for n in range(len(nest.axes)) if a.axes >> n & 1] for a in accesses]
+        self._moves = [[bool(a.axes >> n & 1) for a in accesses] for n in range(len(nest.axes))]
+        self._touched: list[dict[tuple[float, ...], float]] = [{} for _ in accesses]
         #: Whether all arrays stay in the first-level cache.
         self.is_small = sum(b.elements * w for b, w in zip(nest.buffers, widths, strict=True)) <= FIRST_LEVEL
 
@@ -76,7 +79,7 @@ class Traffic:
         blocks, unique, near = self._within(counts, runs, tile)
         # From the innermost loop over tiles outwards: a loop along which an access does not move finds its data again where
         # they were, if all that the loops within have touched still fits there.
-        far = [1.0] * len(near)
+        far, sizes = [1.0] * len(near), self.sizes
         for n in reversed(order):
             turns = blocks[n]
             if turns == 1:
@@ -84,14 +87,17 @@ class Traffic:
             footprint = sum(unique)
             near_again = turns if footprint > FIRST_LEVEL else 1
             far_again = turns if footprint > SECOND_LEVEL else 1
-            for k, access in enumerate(self.accesses):
-                if access.axes >> n & 1:
+            for k, moves in enumerate(self._moves[n]):
+                if moves:
                     near[k] *= turns
-                    unique[k] = min(unique[k] * turns, self.sizes[k])
+                    more = unique[k] * turns
+                    unique[k] = more if more < sizes[k] else sizes[k]
                 else:
                     near[k] *= near_again
                     far[k] *= far_again
-        distant = sum(u * f for u, f in zip(unique, far, strict=True)) if sum(unique) > SECOND_LEVEL else 0.0
+        distant = 0.0
+        if sum(unique) > SECOND_LEVEL:
+            distant = sum([u * f for u, f in zip(unique, far, strict=True)])
         tiles = math.prod(blocks)
         return sum(near) / self.processor.near / tiles, distant / self.processor.far / tiles
 
@@ -103,8 +109,15 @@ class Traffic:
         found = self._known.get(tuple(tile))
         if found is None:
             blocks = [-(-axis.size // size) for axis, size in zip(self.nest.axes, tile, strict=True)]
-            touched = [self._of_a_tile(n, counts, runs) for n in range(len(self.accesses))]
-            unique = [min(t, s) for t, s in zip(touched, self.sizes, strict=True)]
+            touched = []
+            for number, (along, known) in enumerate(zip(self._along, self._touched, strict=True)):
+                # What it brings in depends on the tile's extent along the axes that it moves along, and on no others.
+                key = (*runs, *[tile[n] for n in along])
+                size = known.get(key)
+                if size is None:
+                    size = known[key] = self._of_a_tile(number, counts, runs)
+                touched.append(size)
+            unique = list(map(min, touched, self.sizes))
             # What is touched again and again within a tile stays near, if its array is small.
             near = [u if s <= FIRST_LEVEL else t for u, t, s in zip(unique, touched, self.sizes, strict=True)]
             found = self._known[tuple(tile)] = blocks, unique, near
