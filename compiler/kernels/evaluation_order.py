@@ -35,6 +35,12 @@ class Orders:
     def __init__(self, shifted: Sequence[Axis]) -> None:
         self.shifted = tuple(shifted)
         self._known: dict[Expression, list[Step]] = {}
+        self._steps: dict[Expression, Step] = {}
+
+    def step(self, root: Expression) -> Step:
+        """The last step of `root`: that of the node itself."""
+        found = self._steps.get(root)
+        return self.of(root)[-1] if found is None else found
 
     def of(self, root: Expression) -> list[Step]:
         """The nodes to evaluate for `root`, operands first. Offsets are summed from their atoms, not node by node."""
@@ -56,13 +62,13 @@ class Orders:
             bits = {b for p in parts for b in done[p].bits}
             then = under_condition(node)
             if then is not None:
-                bits.update(self.of(then)[-1].bits)
+                bits.update(self.step(then).bits)
             direct = [node] if isinstance(node, Axis) else list(form.coefficients) if form else []
             bits |= {n for n, a in enumerate(self.shifted) if a in direct}
             if isinstance(node, Load) and node.array.startswith(" total"):
                 bits = set(range(len(self.shifted)))
             guarded = is_guarded(node) or then is not None or any(done[p].guarded for p in parts)
-            done[node] = Step(node, tuple(sorted(bits)), guarded, form)
+            done[node] = self._steps[node] = Step(node, tuple(sorted(bits)), guarded, form)
             order.append(done[node])
         self._known[root] = order
         return order

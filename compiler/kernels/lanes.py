@@ -68,15 +68,16 @@ class Evaluator:
         """The value of an expression at a shift; `mask` says where guarded loads are in range (None: everywhere)."""
         values = self._values
         shift = shift or (0,) * len(self.shifted)
+        last = self._orders.step(root)
+        known = values.get((root, tuple([shift[b] for b in last.bits]), mask if last.guarded else None))
+        if known is not None and known.scope.is_open:
+            return known
         for step in self._orders.of(root):
-            key = self._key(step, shift, mask)
+            key = (step.node, tuple([shift[b] for b in step.bits]), mask if step.guarded else None)
             known = values.get(key)
             if known is None or not known.scope.is_open:
-                values[key] = self._evaluate(step, shift, mask)
-        return values[self._key(self._orders.of(root)[-1], shift, mask)]
-
-    def _key(self, step: Step, shift: Shift, mask: Value | None) -> tuple[Expression, Shift, Value | None]:
-        return step.node, tuple(shift[b] for b in step.bits), mask if step.guarded else None
+                known = values[key] = self._evaluate(step, shift, mask)
+        return known  # type: ignore[return-value]
 
     def forget(self) -> None:
         """Evaluate everything anew: the place of an axis has changed."""
@@ -119,7 +120,7 @@ class Evaluator:
 
     def bits(self, root: Expression) -> tuple[int, ...]:
         """The shifted axes, by number, that an expression depends on."""
-        return self._orders.of(root)[-1].bits
+        return self._orders.step(root).bits
 
     def range(self, node: Expression) -> tuple[int, int] | None:
         """Smallest and largest value of an integer expression, as far as is known."""

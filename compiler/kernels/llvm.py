@@ -58,7 +58,8 @@ def print_function(function: Function) -> str:
 def type_of(value: Value) -> str:
     """LLVM's type of a value."""
     scalar = _TYPES[value.element]
-    return scalar if value.lanes == 1 else f"<{value.lanes} x {scalar}>"
+    lanes = value.lanes
+    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
 
 
 def suffix(value: Value) -> str:
@@ -84,6 +85,8 @@ def number_text(number: object, element: str) -> str:
 
 def operand(value: Value) -> str:
     """A value where it is used."""
+    if value.number >= 0 and value.operation != "lanes":
+        return f"%v{value.number}"
     if value.operation == "argument":
         return f"%{value.attribute}"
     if value.operation == "lanes":
@@ -120,9 +123,10 @@ class _Printer:
             tuple[str, str, str, int]
         ] = []  # labels before, in and behind; line of the body's first phi
         for _, statement, closing in walk(function.body):
+            if statement.__class__ is Value:
+                self.value(statement)
+                continue
             match statement:
-                case Value():
-                    self.value(statement)
                 case Store():
                     self.store(statement)
                 case Loop() | Branch() if not closing:

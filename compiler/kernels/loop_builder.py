@@ -29,6 +29,7 @@ class Builder:
         self.scopes = [Scope(0, False)]
         self._open: list[Loop | Branch | None] = []
         self._constants: dict[tuple[object, ...], Value] = {}
+        self._integers: dict[int, Value] = {}
         self.buffers = [self._argument(name, "ptr") for name in buffers]
         self.valid, self.time, self.begin, self.end = (
             self._argument(name, "i64") for name in ("valid", "time", "begin", "end")
@@ -53,7 +54,10 @@ class Builder:
         return found
 
     def integer(self, value: int) -> Value:
-        return self.constant(value, "i64")
+        found = self._integers.get(value)
+        if found is None:
+            found = self._integers[value] = self.constant(value, "i64")
+        return found
 
     def emit(
         self,

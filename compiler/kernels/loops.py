@@ -46,7 +46,7 @@ class Scope:
 class Value:
     """The result of one operation. Values compare by identity."""
 
-    __slots__ = ("attribute", "element", "lanes", "number", "operands", "operation", "scope")
+    __slots__ = ("attribute", "element", "is_constant", "lanes", "number", "operands", "operation", "scope")
 
     def __init__(
         self,
@@ -64,14 +64,11 @@ class Value:
         self.attribute = attribute
         self.scope = scope
         self.number = -1
+        self.is_constant = operation == "constant"
 
     @property
     def type(self) -> str:
         return self.element if self.lanes == 1 else f"{self.element}x{self.lanes}"
-
-    @property
-    def is_constant(self) -> bool:
-        return self.operation == "constant"
 
     def __repr__(self) -> str:
         if self.is_constant:
@@ -136,13 +133,19 @@ class Function:
 
 def walk(body: list[Statement]) -> Iterator[tuple[int, Statement, bool]]:
     """(depth, statement, whether its body ends here) for every statement, in order; loops and branches come twice."""
-    stack: list[tuple[int, Statement, bool]] = [(0, s, False) for s in reversed(body)]
+    stack: list[tuple[Iterator[Statement], Loop | Branch | None]] = [(iter(body), None)]
     while stack:
-        depth, statement, ends = stack.pop()
-        yield depth, statement, ends
-        if isinstance(statement, Loop | Branch) and not ends:
-            stack.append((depth, statement, True))
-            stack.extend((depth + 1, s, False) for s in reversed(statement.body))
+        rest, owner = stack[-1]
+        depth = len(stack) - 1
+        for statement in rest:
+            yield depth, statement, False
+            if statement.__class__ is not Value and isinstance(statement, Loop | Branch):
+                stack.append((iter(statement.body), statement))
+                break
+        else:
+            stack.pop()
+            if owner is not None:
+                yield depth - 1, owner, True
 
 
 def number_values(function: Function) -> None:
@@ -156,9 +159,11 @@ def number_values(function: Function) -> None:
             count += 1
 
     for _, statement, ends in walk(function.body):
+        if statement.__class__ is Value:
+            statement.number = count
+            count += 1
+            continue
         match statement:
-            case Value():
-                give([statement])
             case Loop() if not ends:
                 give([statement.variable, *statement.carried])
             case Loop() | Branch() if ends:

@@ -26,15 +26,18 @@ _LANES = 4
 
 def pair_calls(function: Function) -> Function:
     """The function with calls paired."""
-    _pair(function.body)
-    for _, statement, ends in list(walk(function.body)):
-        if isinstance(statement, Loop | Branch) and not ends:
-            _pair(statement.body)
-    calls = {
-        str(s.attribute)
-        for _, s, _ in walk(function.body)
-        if isinstance(s, Value) and s.operation == "call" and str(s.attribute).startswith("dln_")
-    }
+    calls: set[str] = set()
+    bodies = [function.body]
+    while bodies:
+        body = bodies.pop()
+        if sum([s.__class__ is Value and s.operation == "call" for s in body]) > 1:  # type: ignore[union-attr]
+            _pair(body)
+        for statement in body:
+            if isinstance(statement, Value):
+                if statement.operation == "call" and str(statement.attribute).startswith("dln_"):
+                    calls.add(str(statement.attribute))
+            elif isinstance(statement, Loop | Branch):
+                bodies.append(statement.body)
     function.requires = frozenset(calls | {n for n in function.requires if not n.startswith("dln_")})
     return function
 
