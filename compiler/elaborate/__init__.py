@@ -11,7 +11,7 @@ Read in this order; each imports only what stands before it:
     values      literals → signatures → arguments → blocks → calls → subscripts → reductions → evaluate
     bodies      declare → weights → resolve
     graph       accesses → lifting → emit → build
-    training    numbers, train_settings → optimizer
+    training    numbers, train_settings, alike_updates → optimizer
     all of it   elaborated → network
 
 Terms are what expressions become, over open sizes, arrays and families; sizes are unified. Names are found in files, imports and

@@ -21,6 +21,7 @@ from ..mathematics.expression import Apply, Axis, Constant, Expression, Load, ap
 from ..mathematics.graph import Array, Family, Graph, Initializer
 from ..mathematics.walks import own_postorder, substitute
 from ..source import did_you_mean
+from .alike_updates import Updates
 from .build import merge, spread_batch
 from .context import Context, Positions, index_name
 from .declare import heading
@@ -189,9 +190,22 @@ class _Maker:
         self.factors: dict[str, Expression] = {}
         resolver.always_updates = True
         self.names = arguments(resolver, binding, call, scope)
+        #: What was made for a weight of these extents, whose rate has this factor.
+        self.known: dict[tuple[tuple[int, ...], Expression | None], Updates] = {}
 
     def weight(self, weight: str, gradient: str) -> None:
         """The states, their next values, and the weight's next value."""
+        key = (self.graph.arrays[weight].extents, self.factors.get(weight))
+        if key in self.known and self.known[key].write(weight, gradient):
+            return
+        before, said = self.graph.copy(), len(self.resolver.reporter.diagnostics)
+        self._resolved(weight, gradient)
+        if len(self.resolver.reporter.diagnostics) == said:
+            shared = {load.array for load in self.shared.values()}
+            self.known[key] = Updates(self.graph, weight, gradient, before, shared)
+
+    def _resolved(self, weight: str, gradient: str) -> None:
+        """The same, from the optimizer's body."""
         if self.names is None:
             return
         resolver, graph = self.resolver, self.graph

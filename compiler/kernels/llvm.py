@@ -123,7 +123,7 @@ class _Printer:
             tuple[str, str, str, int]
         ] = []  # labels before, in and behind; line of the body's first phi
         for _, statement, closing in walk(function.body):
-            if statement.__class__ is Value:
+            if isinstance(statement, Value):
                 self.value(statement)
                 continue
             match statement:

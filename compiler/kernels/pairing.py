@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from .loops import Branch, Function, Loop, Statement, Value, walk
+from .loops import Branch, Function, Loop, Statement, Value
 
 #: Functions that are inlined, of one argument.
 PAIRED = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf")
