@@ -28,33 +28,56 @@ _Many = np.ndarray | float
 _ROUNDING = 1 - 1e-9
 
 
-def least_cycles(
-    cost: LaneCost,
-    tiles: Sequence[tuple[int, ...]],
-    term_loads: Sequence[tuple[int, float]] | None = None,
-) -> np.ndarray:
-    """Of each tile (elements along each axis of the results) cycles that the nest takes at least. `term_loads`: what the loads of
-    the reduction cost, if it is not what `cost` says."""
-    model, nest = cost.model, cost.model.nest
-    sizes = np.array(tiles, dtype=np.float64).reshape(len(tiles), len(nest.axes)).T
-    blocks = np.ones(len(tiles))
-    counts: list[np.ndarray] = []
-    for n, axis in enumerate(nest.axes):
-        blocks *= np.ceil(axis.size / sizes[n])
-        counts.append(sizes[n] / cost.lanes if n == cost.lane_number else sizes[n])
-    together = math.prod(counts, start=np.ones(len(tiles)))
-    loads, operations = _total(cost.behind_loads, counts), _total(model.behind.operations, counts)
-    total = _issued(model.processor, loads + together * cost.stored, operations) + 4
-    if nest.kind:
-        runs, entries, masks = _loops(cost, counts)
-        loads = _total(cost.term_loads if term_loads is None else term_loads, counts)
-        operations = _total(model.term.operations, counts) + together * (model.products + 0.5 * masks)
-        step = _issued(model.processor, loads, operations + model.processor.counting)
-        chains = 1 if nest.kind.startswith("arg") else np.maximum(CHAINS // together, 1)
-        total += runs * np.maximum(step, LATENCY * model.products / chains) + entries * 5
-        if cost.lane is not None and not cost.in_results:
-            total += together * 5
-    return blocks * total * _ROUNDING
+def least_cycles(cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Of each tile (elements along each axis of the results) cycles that the nest takes at least."""
+    return _Bounds(cost, tiles).cycles(cost.term_loads)
+
+
+class _Bounds:
+    """The lower bounds of some tiles, for different costs of the loads of the reduction."""
+
+    def __init__(self, cost: LaneCost, tiles: Sequence[tuple[int, ...]]) -> None:
+        model, nest = cost.model, cost.model.nest
+        sizes = np.array(tiles, dtype=np.float64).reshape(len(tiles), len(nest.axes)).T
+        self.processor, self.summed = model.processor, bool(nest.kind)
+        blocks = np.full(len(tiles), _ROUNDING)
+        counts: list[np.ndarray] = []
+        for n, axis in enumerate(nest.axes):
+            blocks *= np.ceil(axis.size / sizes[n])
+            counts.append(sizes[n] / cost.lanes if n == cost.lane_number else sizes[n])
+        self.blocks, self.counts = blocks, counts
+        #: Places of a tile along some axes, by the axes' bits.
+        self.places: dict[int, _Many] = {}
+        together = math.prod(counts, start=np.ones(len(tiles)))
+        loads, operations = self._total(cost.behind_loads), self._total(model.behind.operations)
+        self.rest = _issued(self.processor, loads + together * cost.stored, operations) + 4
+        if nest.kind:
+            self.runs, entries, masks = _loops(cost, counts)
+            operations = self._total(model.term.operations) + together * (model.products + 0.5 * masks)
+            self.operations = operations + self.processor.counting
+            chains = 1 if nest.kind.startswith("arg") else np.maximum(CHAINS // together, 1)
+            self.waiting = LATENCY * model.products / chains
+            self.rest = self.rest + entries * 5
+            if cost.lane is not None and not cost.in_results:
+                self.rest = self.rest + together * 5
+
+    def cycles(self, term_loads: Sequence[tuple[int, float]]) -> np.ndarray:
+        """Cycles at least, if this is what the loads of the reduction cost."""
+        if not self.summed:
+            return self.blocks * self.rest
+        step = _issued(self.processor, self._total(term_loads), self.operations)
+        return self.blocks * (self.runs * np.maximum(step, self.waiting) + self.rest)
+
+    def _total(self, costs: Sequence[tuple[int, float]]) -> _Many:
+        """Σ cost · places of the tile at which it is due."""
+        total: _Many = 0.0
+        for axes, cost in costs:
+            places = self.places.get(axes)
+            if places is None:
+                several = [count for n, count in enumerate(self.counts) if axes >> n & 1]
+                places = self.places[axes] = math.prod(several, start=1.0)
+            total = total + cost * places
+        return total
 
 
 def bounded_tiles(
@@ -74,7 +97,7 @@ class Least:
     def __init__(self, nest: Nest, registers: Registers) -> None:
         self.nest, self.registers = nest, registers
         self._model: CostModel | None = None
-        self._costs: dict[Axis | None, list[tuple[LaneCost, list[Tile]]]] = {}
+        self._bounds: dict[Axis | None, list[tuple[LaneCost, _Bounds]]] = {}
 
     def cycles(self, near: int | None = None, along: str = "") -> float:
         """Of the nest; if each load of the buffer `near` cost no more than one of a vector, and lanes ran `along` an axis (by its
@@ -83,14 +106,14 @@ class Least:
         lanes = [lane for lane in lanes if lane and lane.name == along] or lanes
         found = math.inf
         for lane in lanes:
-            for cost, several in self._along(lane):
+            for cost, bounds in self._along(lane):
                 accesses = zip(cost.term_loads, cost.model.term.accesses, strict=True)
                 loads = [(n, min(c, 1.0) if a.buffer == near else c) for (n, c), a in accesses]
-                found = min(found, float(np.min(least_cycles(cost, several, loads))))
+                found = min(found, float(bounds.cycles(loads).min()))
         return found
 
-    def _along(self, lane: Axis | None) -> list[tuple[LaneCost, list[Tile]]]:
-        known = self._costs.get(lane)
+    def _along(self, lane: Axis | None) -> list[tuple[LaneCost, _Bounds]]:
+        known = self._bounds.get(lane)
         if known is None:
             if self._model is None:
                 self._model = CostModel(self.nest, masks=self.registers.masks)
@@ -99,8 +122,8 @@ class Least:
             if self.nest.kind and self.nest.kind != "scatter":
                 several += tiles(self.nest, lane, lanes, self.registers, pairs=True)
             orders = reduction_orders(self.nest, lane, self.registers)
-            known = [(self._model.along(lane, lanes, order), several) for order in orders]
-            self._costs[lane] = known
+            costs = [self._model.along(lane, lanes, order) for order in orders]
+            known = self._bounds[lane] = [(cost, _Bounds(cost, several)) for cost in costs]
         return known
 
 
@@ -122,20 +145,6 @@ def _loops(cost: LaneCost, counts: Sequence[np.ndarray]) -> tuple[_Many, _Many, 
         runs, masks = cost.average(int(kind))
         found[:, k] = math.prod(runs), math.prod(runs[:-1]), len(masks)
     return tuple(found[:, which.ravel()])  # type: ignore[return-value]
-
-
-def _total(costs: Sequence[tuple[int, float]], counts: Sequence[np.ndarray]) -> _Many:
-    """Σ cost · places of the tile at which it is due."""
-    total: _Many = 0.0
-    known: dict[int, _Many] = {}
-    for axes, cost in costs:
-        places = known.get(axes)
-        if places is None:
-            places = known[axes] = math.prod(
-                (count for n, count in enumerate(counts) if axes >> n & 1), start=1.0
-            )
-        total = total + cost * places
-    return total
 
 
 def _issued(processor: Processor, loads: _Many, operations: _Many) -> _Many:

@@ -146,7 +146,7 @@ def _best_ways(
             cost = model.along(lane, lanes, reduced)
             first = list(first_tiles(nest, lane, lanes, registers))
             bounds = least_cycles(cost, first) if len(first) > _FEW else np.zeros(len(first))
-            trials.append((float(np.min(bounds)), len(trials), cost, first, bounds))
+            trials.append((float(bounds.min()), len(trials), cost, first, bounds))
     ways: list[_Way] = []
     for least, number, cost, first, bounds in sorted(trials, key=lambda trial: trial[:2]):
         known = ways[-1][0] if len(ways) >= count else math.inf
