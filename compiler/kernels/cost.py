@@ -176,12 +176,13 @@ class LaneCost:
         ends = self.lane in self.conditional and not self.in_results  # within a vector
         for access in work.accesses:
             moves = access.axes & lane_bit
-            gathered = moves and (access.opaque & lane_bit or access.steps[self.lane_number] != 1)
+            apart = moves and (access.opaque & lane_bit or access.steps[self.lane_number] != 1)
             kind = 2 if ends or access.guarded else 1 if access.opaque & lane_bit else 0
-            each = self.model.processor.gathering[kind]
-            cost = each * self.lanes if gathered else 1.0
-            if gathered and kind == 0 and (step := access.steps[self.lane_number]) in STRIDES:
-                cost = min(cost, 1.5 * step)  # vectors side by side, and shuffles
+            cost = 1.0
+            if apart and kind == 0:
+                cost = gathered(self, access.steps[self.lane_number])
+            elif apart:
+                cost = self.model.processor.gathering[kind] * self.lanes
             result.append((access.axes, cost))
         return result
 
@@ -320,6 +321,12 @@ class LaneCost:
                 [(model._bits(axes_in(m)), model.conditions[m]) for m in masks],
             )
         return found
+
+
+def gathered(cost: LaneCost, step: int) -> float:
+    """What a load of elements at a distance costs, in loads of a vector."""
+    each = cost.model.processor.gathering[0] * cost.lanes
+    return min(each, 1.5 * step) if step in STRIDES else each  # vectors side by side, and shuffles
 
 
 @dataclass

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..mathematics.expression import Axis
 from .candidates import Registers, Tile, first_tiles, lane_axes, reduction_orders, tiles
-from .cost import CostModel, LaneCost
+from .cost import CostModel, LaneCost, gathered
 from .nest import Nest
 from .plan import CHAINS
 from .processor import LATENCY, LOADS_PER_CYCLE, OPERATIONS_PER_CYCLE, Processor
@@ -99,16 +99,22 @@ class Least:
         self._model: CostModel | None = None
         self._bounds: dict[Axis | None, list[tuple[LaneCost, _Bounds]]] = {}
 
-    def cycles(self, near: int | None = None, along: str = "") -> float:
+    def cycles(self, near: int | None = None, along: str = "", innermost: tuple[str, int] = ("", 0)) -> float:
         """Of the nest; if each load of the buffer `near` cost no more than one of a vector, and lanes ran `along` an axis (by its
-        name, where the nest has it)."""
+        name, where the nest has it). `innermost`: the name and the size of the axis that the buffer would be contiguous along,
+        where it is known: lanes along other axes gather from it."""
         lanes = [lane for lane, _ in lane_axes(self.nest, self.registers)]
         lanes = [lane for lane in lanes if lane and lane.name == along] or lanes
         found = math.inf
         for lane in lanes:
+            gathers = innermost[0] and lane is not None and lane.name != innermost[0]
             for cost, bounds in self._along(lane):
                 accesses = zip(cost.term_loads, cost.model.term.accesses, strict=True)
-                loads = [(n, min(c, 1.0) if a.buffer == near else c) for (n, c), a in accesses]
+                each = gathered(cost, innermost[1]) if gathers else 1.0
+                loads = [
+                    (n, (each if a.axes & cost.lane_bit else 1.0) if a.buffer == near else c)
+                    for (n, c), a in accesses
+                ]
                 found = min(found, float(bounds.cycles(loads).min()))
         return found
 

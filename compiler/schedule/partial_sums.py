@@ -87,10 +87,13 @@ class PartialSums:
             return None  # enough tiles, and nothing to gain in the caches
         if _SURELY * self.least(self.build(members)[0]).cycles() > least:
             return None  # the parts are as much work as the whole
-        best = None
+        best, before = None, math.inf
         for axis, count in _divisions(reduction):
             parts, whole = self._divided(members, axis, count)
             score = self._score(self.attempt(parts)) + self._stored(parts[0].family)
+            if score > before:
+                break  # there are too many parts already
+            before = score
             if score < least:
                 score += self._score(self.attempt(whole))
             if score < least:

@@ -38,7 +38,8 @@ _SURELY = 0.95
 @record(frozen=False)
 class Relayout:
     """`weigh` gives the plan of a kernel and its cycles, `attempt` about the same of one that may not be made, `least` the lower
-    bounds of a nest.  `copies`: the names of those that are made. Layouts and graph know each copy that was tried."""
+    bounds of a nest.  `copies`: the names of those that are made. Layouts and graph know each copy that was tried.
+    `capacity`: the extent of the batch."""
 
     graph: Graph
     layouts: dict[str, Layout]
@@ -46,6 +47,7 @@ class Relayout:
     weigh: Callable[[Sequence[Member]], Choice]
     attempt: Callable[[Sequence[Member], str | None], Choice]
     least: Callable[[Nest], Least]
+    capacity: int
     copies: set[str] = field(default_factory=set)
     #: What was found for a nest: which of its buffers are copied, and by which subscript.
     known: dict[Nest, list[tuple[int, int]]] = field(default_factory=dict)
@@ -112,10 +114,29 @@ class Relayout:
         family = members[0].family
         nest, buffers = self.build(members)
         places = {load.subscripts[innermost] for load in family.loads if load.array == array}
-        along = ""  # any axis
-        if len(places) == 1 and not self._is_summed(family, array, innermost):
-            along = f"a{family.axes.index(places.pop())}"
-        return _SURELY * self.least(nest).cycles(buffers.index(array), along)
+        along, contiguous = "", ("", 0)  # any axis
+        if len(places) == 1 and isinstance(place := places.pop(), Axis):
+            assert family.reduction is not None
+            summed = self._is_summed(family, array, innermost)
+            name = self._name_in(nest, family, place)
+            along, contiguous = "" if summed else name, (name, self.layouts[array].shape[innermost])
+        return _SURELY * self.least(nest).cycles(buffers.index(array), along, contiguous)
+
+    def _name_in(self, nest: Nest, family: Family, axis: Axis) -> str:
+        """The name of the nest's axis that is a family's, or that it is a part of (canonical.py merges axes); '' if unknown."""
+        assert family.reduction is not None
+        if axis in family.axes:
+            letter, axes, among = "a", family.axes, nest.axes
+        else:
+            letter, axes, among = "r", family.reduction.axes, nest.reduced
+        if letter == "r" and axis not in axes:
+            return ""
+        alone = {f"{letter}{n}": self.capacity if a == BATCH else a.size for n, a in enumerate(axes)}
+        own = f"{letter}{axes.index(axis)}"
+        merged = [a.name for a in among if alone.get(a.name) != a.size]
+        if any(a.name == own and a.name not in merged for a in among):
+            return own
+        return merged[0] if len(merged) == 1 and merged[0] in alone else ""
 
     def _candidates(self, family: Family) -> list[tuple[str, int]]:
         """Arrays of the sum with a subscript that is a plain index and not innermost."""

@@ -142,7 +142,9 @@ class _Lowering:
         self.bounds: dict[Nest, Least] = {}
         self.built: dict[tuple[tuple[int, bool], ...], tuple[Nest, tuple[str, ...], tuple[Member, ...]]] = {}
         self.alike: dict[Hashable, tuple[Nest, tuple[str, ...], tuple[str, ...]]] = {}
-        self.relayout = Relayout(self.graph, self.layouts, self._build, self._weigh, self._try, self._least)
+        self.relayout = Relayout(
+            self.graph, self.layouts, self._build, self._weigh, self._try, self._least, self.capacity
+        )
         self.partial_sums = PartialSums(
             self.graph, self.layouts, self._build, self._weigh, self._try, self._lay_out, self._least
         )
