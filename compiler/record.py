@@ -59,7 +59,9 @@ def _made(kind: type, frozen: bool, eq: bool) -> type:
         made.__repr__ = __create_fn__(tuple(f.name for f in fields if f.repr))
         made.__dataclass_params__.repr = True
     if eq and "__eq__" not in kind.__dict__:
-        made.__eq__, made.__hash__ = _equality(tuple(f.name for f in fields if f.compare), frozen)
+        made.__eq__, hashed = _equality(tuple(f.name for f in fields if f.compare), frozen)
+        if kind.__dict__.get("__hash__") is None:  # one that the class has is kept
+            made.__hash__ = hashed
     if frozen:
         made.__setattr__, made.__delattr__ = _refuse_change, _refuse_change
     return made  # type: ignore[no-any-return]

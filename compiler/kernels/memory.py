@@ -16,6 +16,7 @@ import bisect
 import heapq
 import math
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from ..mathematics.expression import BATCH, Axis, Constant
 from ..mathematics.graph import Array, Family, Graph
@@ -44,11 +45,18 @@ class Layout:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    @property
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.data_type, self.shape, self.strides))
+
+    def __hash__(self) -> int:  # layouts are a part of what tells nests apart
+        return self._hash
+
+    @cached_property
     def elements(self) -> int:
         return 1 + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Bytes with padding."""
         return -(-self.elements * SIZES[self.data_type] // ALIGNMENT) * ALIGNMENT

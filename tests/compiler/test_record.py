@@ -44,6 +44,26 @@ class PlainCall(PlainPlace):
     options: dict[str, int] = field(default_factory=dict)
 
 
+@record
+class Numbered:
+    number: int
+
+    def __hash__(self) -> int:
+        return 7
+
+
+def test_a_hash_of_the_class_itself_is_kept() -> None:
+    @dataclass(frozen=True)
+    class Plain:
+        number: int
+
+        def __hash__(self) -> int:
+            return 7
+
+    assert hash(Numbered(1)) == hash(Plain(1)) == 7
+    assert Numbered(1) == Numbered(1) != Numbered(2)
+
+
 def test_they_are_made_and_shown_as_dataclasses_are() -> None:
     for call, plain in (
         (Call("f"), PlainCall("f")),
