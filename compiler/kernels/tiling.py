@@ -140,24 +140,31 @@ def _best_ways(
 ) -> list[_Way]:
     """The `count` best axes for lanes, with orders of the reduction's loops, by the best of their first tiles; of small nests the
     best alone. Those whose lower bounds are too high are not looked at."""
-    trials: list[tuple[float, int, LaneCost, list[Tile], np.ndarray]] = []
-    for lane, lanes in lanes_along:
-        for reduced in reduction_orders(nest, lane, registers):
-            cost = model.along(lane, lanes, reduced)
-            first = list(first_tiles(nest, lane, lanes, registers))
-            bounds = least_cycles(cost, first) if len(first) > _FEW else np.zeros(len(first))
-            trials.append((float(bounds.min()), len(trials), cost, first, bounds))
     ways: list[_Way] = []
-    for least, number, cost, first, bounds in sorted(trials, key=lambda trial: trial[:2]):
-        known = ways[-1][0] if len(ways) >= count else math.inf
+
+    def worst() -> float:
+        """What a way must not take more than."""
         if ways and ways[0][0] <= _SIMPLE:
-            known = ways[0][0]
-        if least > known:
-            break
-        if near := _cheapest([(cost, first, bounds)], known):
-            cycles, best, _ = _first(near)
-            bisect.insort(ways, (cycles, number, best, cost), key=lambda way: way[:2])
-            del ways[count:]
+            return ways[0][0]
+        return ways[-1][0] if len(ways) >= count else math.inf
+
+    for several in (True, False):  # vectors, then numbers one by one
+        trials: list[tuple[float, int, LaneCost, list[Tile], np.ndarray]] = []
+        for place, (lane, lanes) in enumerate(lanes_along):
+            if (lanes > 1) != several or model.ideal(lanes) * 0.99 > worst():
+                continue
+            first = list(first_tiles(nest, lane, lanes, registers))
+            for order, reduced in enumerate(reduction_orders(nest, lane, registers)):
+                cost = model.along(lane, lanes, reduced)
+                bounds = least_cycles(cost, first) if len(first) > _FEW else np.zeros(len(first))
+                trials.append((float(bounds.min()), 2 * place + order, cost, first, bounds))
+        for least, number, cost, first, bounds in sorted(trials, key=lambda trial: trial[:2]):
+            if least > worst():
+                break
+            if near := _cheapest([(cost, first, bounds)], worst()):
+                cycles, best, _ = _first(near)
+                bisect.insort(ways, (cycles, number, best, cost), key=lambda way: way[:2])
+                del ways[count:]
     return ways
 
 

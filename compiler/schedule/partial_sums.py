@@ -36,6 +36,8 @@ _TILES = 16
 #: Numbers of parts that are tried, and how long a part is at least.
 _PARTS = (4, 8, 16, 32)
 _SHORTEST = 48
+#: Where some parts take so many times as long as fewer did, more are not tried.
+_WORSE = 1.02
 #: So much of a lower bound of the whole is one of its parts.
 _SURELY = 0.95
 
@@ -91,7 +93,7 @@ class PartialSums:
         for axis, count in _divisions(reduction):
             parts, whole = self._divided(members, axis, count)
             score = self._score(self.attempt(parts)) + self._stored(parts[0].family)
-            if score > before:
+            if score > _WORSE * before:
                 break  # there are too many parts already
             before = score
             if score < least:
