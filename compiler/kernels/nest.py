@@ -16,12 +16,13 @@ every index point: subscripts under a `select`, and those that come from data, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from ..mathematics.affine import Range
+from ..mathematics.affine import Range, linear
 from ..mathematics.expression import Axis, Expression, Load, Lookup, Type
 from ..mathematics.graph import Array, Graph, Table
 from ..mathematics.walks import axes_in, postorder
@@ -117,6 +118,13 @@ class Nest:
         """Everything that is evaluated, offsets of results left out."""
         term = () if self.term is None else (self.term,)
         return (*term, *self.where, *(r.value for r in self.results if r.value is not self.term))
+
+    @cached_property
+    def steps(self) -> list[tuple[int, Mapping[Expression, int]]]:
+        """Of each load of the term its buffer, and how far it moves along what its offset is summed from."""
+        if self.term is None:
+            return []
+        return [(buffer_of(n), linear(n.children[0]).coefficients) for n in accesses(self.term)]
 
     @cached_property
     def axes_of_conditions(self) -> tuple[frozenset[Axis], ...]:

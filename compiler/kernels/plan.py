@@ -15,11 +15,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..mathematics.affine import linear
 from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in, postorder
 from .memory import SIZES
-from .nest import Nest, accesses, buffer_of, is_access
+from .nest import Nest, is_access
 from .processor import SECOND_LEVEL
 
 #: Most terms that stand in the body of a reduction's innermost loop; an eighth where each must first find what it reads.
@@ -197,8 +196,9 @@ def body(
         ):
             stride *= 2
     ways = 1 if nest.kind.startswith("arg") else min(steps * stride, max(CHAINS // places, 1))
-    if left and nest.kind == "sum" and (copied or _is_direct(nest, left[-1], lane, varying)):
-        width = lanes if left[-1] == lane else 1
+    width = lanes if left and left[-1] == lane else 1
+    more = nest.kind == "sum" and left and stride * 2 * steps * places <= _IN_A_BODY
+    if more and left[-1].size >= 4 * stride * width and (copied or _is_direct(nest, left[-1], lane, varying)):
         least = _LONG if bounded(left[-1]) else 4
         while stride * 2 * steps * places <= _IN_A_BODY and left[-1].size >= least * stride * width:
             if left[-1] == lane and (left[-1].size % (2 * stride * width) or bounded(lane)):
@@ -214,14 +214,13 @@ def _is_direct(nest: Nest, axis: Axis, lane: Axis | None, varying: Collection[Ax
     Steps that share what they load (x[i + j] does) would keep it in registers, and these are for the sums. What is far apart the
     processor fetches ahead for each instruction that loads, best if one instruction comes to all of it.
     """
-    for node in accesses(nest.term):  # type: ignore[arg-type]
-        steps = linear(node.children[0]).coefficients
+    for number, steps in nest.steps:
         if any(not isinstance(atom, Axis) and axis in axes_in(atom) for atom in steps):
             return False
         if steps.get(lane, 0) not in (0, 1):  # type: ignore[arg-type]
             return False
         along = steps.get(axis, 0)
-        buffer = nest.buffers[buffer_of(node)]
+        buffer = nest.buffers[number]
         size = SIZES[buffer.data_type]
         if abs(along) * size >= _FAR_APART and buffer.elements * size > SECOND_LEVEL:
             return False

@@ -27,21 +27,23 @@ def postorder(*roots: Expression) -> tuple[Expression, ...]:
 
 def own_postorder(*roots: Expression) -> list[Expression]:
     """The same without a memory: the nodes are those of these trees."""
-    order: list[Expression] = []
-    seen: set[Expression] = set()
-    stack: list[tuple[Expression, bool]] = [(r, False) for r in reversed(roots)]
+    order: dict[Expression, None] = {}
+    stack: list[Expression | None] = [*reversed(roots)]
     while stack:
-        node, ready = stack.pop()
-        if node in seen:
-            continue
-        children = node.children
-        if ready or not children:
-            seen.add(node)
-            order.append(node)
-        else:
-            stack.append((node, True))
-            stack.extend([(c, False) for c in reversed(children)])
-    return order
+        node = stack.pop()
+        if node is None:  # the children of the node below it are done
+            node = stack.pop()
+            assert node is not None
+            order.setdefault(node)
+        elif node not in order:
+            children = node.children
+            if children:
+                stack.append(node)
+                stack.append(None)
+                stack.extend(children[::-1])
+            else:
+                order[node] = None
+    return list(order)
 
 
 def _remembered(root: Expression) -> tuple[Expression, ...]:

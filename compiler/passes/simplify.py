@@ -89,7 +89,10 @@ def map_expressions(family: Family, change) -> Family:  # type: ignore[no-untype
         where = tuple(c for condition in reduction.where for c in conjuncts(change(condition)))
         scatter = tuple((axis, change(value)) for axis, value in reduction.scatter)
         reduction = Reduction(reduction.kind, reduction.axes, tuple(dict.fromkeys(where)), scatter)
-    return replace(family, body=change(family.body), reduction=reduction)
+    body = change(family.body)
+    if body is family.body and reduction == family.reduction:
+        return family  # which knows already what it loads
+    return replace(family, body=body, reduction=reduction)
 
 
 def _is_trivial(family: Family) -> bool:
@@ -223,7 +226,8 @@ def tidy_family(family: Family, graph: Graph) -> Family:
     if reduction.kind == "sum":
         body, conditions = _guards(body)
         where += [c for c in conditions if c not in where and proves(c, graph) is not True]
-    family = replace(family, body=body, reduction=replace(reduction, where=tuple(where)))
+    if body is not family.body or tuple(where) != reduction.where:
+        family = replace(family, body=body, reduction=replace(reduction, where=tuple(where)))
     return _count_unused(family) if reduction.kind == "sum" and not reduction.scatter else family
 
 
