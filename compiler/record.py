@@ -12,6 +12,7 @@ In: a class with annotated fields.  Out: the class, as `dataclasses.dataclass(fr
 
 The library's decorator writes and compiles two to six functions for every class, half a millisecond each time a process starts.
 Here only `__init__` is compiled, when the first object is made; the others are the same for all classes and look at the fields.
+Annotations are texts here (`from __future__ import annotations`); there are no `InitVar` and no `KW_ONLY`.
 `dataclasses.fields`, `replace`, `match` and `pprint` work as they do there (tests/compiler/test_record.py compares the two).
 """
 
@@ -24,6 +25,18 @@ from reprlib import recursive_repr
 from typing import Any, TypeVar, dataclass_transform, overload
 
 _Class = TypeVar("_Class")
+
+
+@dataclasses.dataclass(init=False, eq=False)
+class _Plain:
+    """What the library notes in its classes."""
+
+    name: str
+
+
+_PARAMETERS = vars(_Plain)["__dataclass_params__"]
+_FIELD = vars(_Plain)["__dataclass_fields__"]["name"]._field_type  # which `dataclasses.fields` looks for
+_replaced = getattr(_Plain, "__replace__", None)  # since Python 3.13
 
 
 @overload
@@ -45,10 +58,16 @@ def record(kind: type | None = None, *, frozen: bool = True, eq: bool = True) ->
 
 
 def _made(kind: type, frozen: bool, eq: bool) -> type:
+    made: Any = kind
     if kind.__doc__ is None:
-        kind.__doc__ = kind.__name__  # the library would look for the signature
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(kind)
-    fields = dataclasses.fields(made)
+        kind.__doc__ = kind.__name__
+    made.__dataclass_fields__ = named = _fields(kind)
+    made.__dataclass_params__ = _PARAMETERS
+    fields = tuple(named.values())
+    if "__match_args__" not in kind.__dict__:
+        setattr(made, "__match_args__", tuple([f.name for f in fields if f.init and not f.kw_only]))  # noqa: B010
+    if _replaced is not None:
+        made.__replace__ = _replaced
 
     def __init__(self: Any, *values: Any, **by_name: Any) -> None:
         made.__init__ = _initializer(made, fields, frozen)
@@ -57,7 +76,6 @@ def _made(kind: type, frozen: bool, eq: bool) -> type:
     made.__init__ = __init__
     if "__repr__" not in kind.__dict__:
         made.__repr__ = __create_fn__(tuple(f.name for f in fields if f.repr))
-        made.__dataclass_params__.repr = True
     if eq and "__eq__" not in kind.__dict__:
         made.__eq__, hashed = _equality(tuple(f.name for f in fields if f.compare), frozen)
         if kind.__dict__.get("__hash__") is None:  # one that the class has is kept
@@ -65,6 +83,29 @@ def _made(kind: type, frozen: bool, eq: bool) -> type:
     if frozen:
         made.__setattr__, made.__delattr__ = _refuse_change, _refuse_change
     return made  # type: ignore[no-any-return]
+
+
+def _fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of base classes, and those of the class itself; their defaults become attributes of the class."""
+    fields: dict[str, dataclasses.Field[Any]] = {}
+    for base in reversed(kind.__mro__[1:]):
+        fields.update(base.__dict__.get("__dataclass_fields__", {}))
+    for name, annotation in kind.__annotations__.items():
+        if "ClassVar" in annotation:
+            continue
+        given = kind.__dict__.get(name, dataclasses.MISSING)
+        made: Any = given if isinstance(given, dataclasses.Field) else dataclasses.field(default=given)
+        made.name, made.type, made._field_type = name, annotation, _FIELD
+        if made.kw_only is dataclasses.MISSING:
+            made.kw_only = False
+        if made.default is not dataclasses.MISSING:
+            if made.default.__class__.__hash__ is None:
+                raise ValueError(f"the default of {kind.__name__}.{name} can change: use default_factory")
+            setattr(kind, name, made.default)
+        elif made is given:
+            delattr(kind, name)
+        fields[name] = made
+    return fields
 
 
 def _initializer(kind: type, fields: tuple[dataclasses.Field[Any], ...], frozen: bool) -> Callable[..., None]:
