@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..mathematics.affine import bounds, linear
 from ..mathematics.expression import Apply, Axis, Constant, Expression
 from ..mathematics.walks import axes_in, postorder
+from ..record import record
 from .footprints import ENTRY, FAR_WAITING, Footprints, Movement, Walks
 from .lanes import STRIDES
 from .memory import SIZES
@@ -38,7 +38,7 @@ _WEIGHTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class Work:
     """What is done at every point of an iteration space: loads, and operations with the axes that they depend on."""
 
@@ -329,7 +329,7 @@ def gathered(cost: LaneCost, step: int) -> float:
     return min(each, 1.5 * step) if step in STRIDES else each  # vectors side by side, and shuffles
 
 
-@dataclass
+@record(frozen=False)
 class Tiled:
     """What the cycles of a tile are made of.
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from ..record import record
 
 LINE = 64  # bytes
 FIRST_LEVEL = 27_000  # bytes, with room for what else is in the cache
@@ -35,7 +36,7 @@ FAR_SINGLE = 6.0
 _SETS = 64
 
 
-@dataclass(frozen=True)
+@record
 class Movement:
     """A load: how far it moves along each axis in bytes, the axes (as bits) along which it may go anywhere, the bytes of an
     element and of its whole array."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..mathematics.expression import Axis
 from ..mathematics.walks import axes_in, postorder
+from ..record import record
 from .memory import SIZES
 from .nest import Nest, is_access
 from .processor import SECOND_LEVEL
@@ -37,7 +37,7 @@ CHAINS = 8
 Shift = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """How a nest is run. `order`: the results' axes, outermost first, the first `parallel` of them divided among threads.
 

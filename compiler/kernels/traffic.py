@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from ..record import record
 from .memory import SIZES
 from .nest import Nest
 from .processor import FIRST_LEVEL, LINE, SECOND_LEVEL, Processor
 
 
-@dataclass(frozen=True)
+@record
 class Access:
     """A load: how far it moves along each axis in elements. Sets of axes are bits, in the order of the nest's axes.
 

@@ -19,7 +19,7 @@ subscripts alone. What is left of the cycle is unrolled: no subscript of the new
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..kernels.products import addends
 from ..mathematics.affine import linear
@@ -40,12 +40,13 @@ from ..mathematics.expression import (
 from ..mathematics.graph import Family, Graph, Reduction
 from ..mathematics.walks import axes_in
 from ..passes.order import recurrent
+from ..record import record
 
 #: Shorter cycles are left as they are: what is added up before and behind would cost as much as it saves.
 _SHORTEST = 256
 
 
-@dataclass(frozen=True)
+@record
 class _Cycle:
     """A sum round a cycle of `length` places: plain[…, inner, …] · turned[…, (± outer ± inner + shift) mod length, …].
 

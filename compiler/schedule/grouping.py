@@ -22,12 +22,13 @@ In a step of a time loop so may the sum itself, if what reads it does so for one
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ..mathematics.expression import BATCH, Apply, Axis, Constant, Load
 from ..mathematics.graph import Family, Graph
 from ..mathematics.walks import axes_in, postorder
 from ..passes.recurrence import Recurrence, in_steps
+from ..record import record
 
 #: The time loops around a family, the outermost first.
 Loops = tuple[Recurrence, ...]
@@ -37,7 +38,7 @@ _CASES = 8
 _SUMS = 4
 
 
-@dataclass
+@record(frozen=False)
 class Cluster:
     """Families of one kernel, in order; those in `stored` have memory. `routines`: those that run it.  `loops`: the time loops
     that it is a step of, the outermost first.  `spread`: the index that a member has besides those of the kernel."""
@@ -126,7 +127,7 @@ def _same_extents(some: Iterable[Axis], others: Iterable[Axis]) -> bool:
     return [a.extent for a in some] == [a.extent for a in others]
 
 
-@dataclass
+@record(frozen=False)
 class _Grouping:
     graph: Graph
     users: Mapping[str, frozenset[str]]
