@@ -22,7 +22,7 @@ from ..kernels.program import Call, Placement, Program, Routine, TimeLoop
 from ..mathematics.graph import CLOCKS
 from .driver_copy import RowCopy, copy_function, data_type_of, is_batched, row_copy
 from .driver_job import field_address, field_type
-from .driver_pieces import closed_pieces, opened_pieces
+from .driver_pieces import closed_pieces, opened_pieces, piece_text
 from .driver_writer import Writer
 from .job import ROW_PADDING
 
@@ -117,6 +117,8 @@ class _DriverText(Writer):
             self.line("call void @llvm.x86.sse.ldmxcsr(ptr %mxcsr)")
         self.line("ret void")
         self.lines.append("}")
+        if self.balanced:
+            self.lines.append(piece_text(f"dln_piece_{routine.name}"))
         return "\n".join([*self.lines, ""])
 
     def open(self) -> None:
@@ -132,6 +134,9 @@ class _DriverText(Writer):
         for name in ("memory", "datasets", "order", "start", "stop", "batch", "results", "outputs",
                      "epoch", "training", "seed", "stop_flag", "threads", "tickets"):  # fmt: skip
             self.line(f"%{name} = load {field_type(name)}, ptr {self.value(field_address(name))}")
+        if any(map(is_balanced, calls_of(self.routine))):
+            self.line("%pieces = alloca [2 x i64]")
+            self.line("%piece.end = getelementptr i64, ptr %pieces, i64 1")
         if size := scratch_of(self.routine):
             lent = self.value(f"mul i64 %thread, {size}")
             self.line(f"%scratch = getelementptr i8, ptr {self.load_field('scratch')}, i64 {lent}")
@@ -277,7 +282,8 @@ class _DriverText(Writer):
         self.start_block(f"{word}.whole")
         self.call_kernel(call, buffers, time, "0", str(call.extent))
         self.line(f"br label %{word}.done")
-        self.lines += opened_pieces(word, call.extent, self.balanced, self.turn)
+        name = f"dln_piece_{self.routine.name}"
+        self.lines += opened_pieces(word, name, call.extent, self.balanced, self.turn)
         self.call_kernel(call, buffers, time, f"%{word}.begin", f"%{word}.end")
         self.lines += closed_pieces(word)
         self.block = f"{word}.done"

@@ -20,57 +20,85 @@ PIECES = 4
 _FINEST = 1 << (PIECES - 1)
 
 
-def opened_pieces(word: str, extent: int, number: int, turn: str) -> list[str]:
-    """From the block `word` to where the kernel is called for [%word.begin, %word.end). `turn`: how often it was before."""
+def piece_text(name: str) -> str:
+    """The function that draws the next piece for a thread: it gives where the piece begins, or −1 if nothing is left.
+
+    number  of the call among such calls;  turn: how often it was before
+    state   of the thread: in how many parts it has found nothing left, and where the last piece ends
+    """
 
     def edge(name: str, piece: str) -> list[str]:
         return [
-            f"  %{word}.{name}.left = lshr i64 {_FINEST}, {piece}",
-            f"  %{word}.{name}.parts = sub i64 {_FINEST}, %{word}.{name}.left",
-            f"  %{word}.{name}.of = mul i64 %{word}.size, %{word}.{name}.parts",
-            f"  %{word}.{name}.far = udiv i64 %{word}.{name}.of, {_FINEST}",
-            f"  %{word}.{name} = add i64 %{word}.first, %{word}.{name}.far",
+            f"  %{name}.left = lshr i64 {_FINEST}, {piece}",
+            f"  %{name}.parts = sub i64 {_FINEST}, %{name}.left",
+            f"  %{name}.of = mul i64 %size, %{name}.parts",
+            f"  %{name}.far = udiv i64 %{name}.of, {_FINEST}",
+            f"  %{name} = add i64 %first, %{name}.far",
         ]
 
+    lines = [
+        f"define internal i64 @{name}(ptr %tickets, i64 %number, i64 %turn, i64 %extent, i64 %thread, i64 %threads,"
+        " ptr %state) noinline nounwind {",
+        "entry:",
+        f"  %each = add i64 %threads, {PIECES}",
+        "  %drawn = mul i64 %turn, %each",
+        "  %counters = mul i64 %threads, %number",
+        "  %finished = load i64, ptr %state",
+        "  br label %part",
+        "part:",
+        "  %parts = phi i64 [ %finished, %entry ], [ %next.parts, %left ]",
+        "  %more = icmp slt i64 %parts, %threads",
+        "  br i1 %more, label %draw, label %nothing",
+        "draw:",
+        "  %sum = add i64 %thread, %parts",
+        "  %owner = urem i64 %sum, %threads",
+        "  %after = add i64 %owner, 1",
+        "  %low = mul i64 %owner, %extent",
+        "  %high = mul i64 %after, %extent",
+        "  %first = udiv i64 %low, %threads",
+        "  %stop = udiv i64 %high, %threads",
+        "  %size = sub i64 %stop, %first",
+        "  %counter = add i64 %counters, %owner",
+        f"  %offset = mul i64 %counter, {ROW_PADDING}",
+        "  %place = getelementptr i64, ptr %tickets, i64 %offset",
+        "  %ticket = atomicrmw add ptr %place, i64 1 monotonic",
+        "  %piece = sub i64 %ticket, %drawn",
+        f"  %some = icmp slt i64 %piece, {PIECES}",
+        "  br i1 %some, label %take, label %left",
+        "left:",
+        "  %next.parts = add i64 %parts, 1",
+        "  store i64 %next.parts, ptr %state",
+        "  br label %part",
+        "take:",
+        "  %next = add i64 %piece, 1",
+        *edge("begin", "%piece"),
+        *edge("end", "%next"),
+        "  %end.place = getelementptr i64, ptr %state, i64 1",
+        "  store i64 %end, ptr %end.place",
+        "  ret i64 %begin",
+        "nothing:",
+        "  ret i64 -1",
+        "}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def opened_pieces(word: str, name: str, extent: int, number: int, turn: str) -> list[str]:
+    """From the block `word` to where the kernel is called for [%word.begin, %word.end). `name`: of the function that draws."""
     return [
         f"{word}:",
-        f"  %{word}.each = add i64 %threads, {PIECES}",
-        f"  %{word}.drawn = mul i64 {turn}, %{word}.each",
-        f"  %{word}.counters = mul i64 %threads, {number}",
-        f"  br label %{word}.part",
-        f"{word}.part:",
-        f"  %{word}.turn = phi i64 [ 0, %{word} ], [ %{word}.next.turn, %{word}.left ]",
-        f"  %{word}.sum = add i64 %thread, %{word}.turn",
-        f"  %{word}.owner = urem i64 %{word}.sum, %threads",
-        f"  %{word}.after = add i64 %{word}.owner, 1",
-        f"  %{word}.low = mul i64 %{word}.owner, {extent}",
-        f"  %{word}.high = mul i64 %{word}.after, {extent}",
-        f"  %{word}.first = udiv i64 %{word}.low, %threads",
-        f"  %{word}.stop = udiv i64 %{word}.high, %threads",
-        f"  %{word}.size = sub i64 %{word}.stop, %{word}.first",
-        f"  %{word}.counter = add i64 %{word}.counters, %{word}.owner",
-        f"  %{word}.offset = mul i64 %{word}.counter, {ROW_PADDING}",
-        f"  %{word}.place = getelementptr i64, ptr %tickets, i64 %{word}.offset",
+        "  store i64 0, ptr %pieces",
         f"  br label %{word}.draw",
         f"{word}.draw:",
-        f"  %{word}.ticket = atomicrmw add ptr %{word}.place, i64 1 monotonic",
-        f"  %{word}.piece = sub i64 %{word}.ticket, %{word}.drawn",
-        f"  %{word}.some = icmp slt i64 %{word}.piece, {PIECES}",
-        f"  br i1 %{word}.some, label %{word}.run, label %{word}.left",
+        f"  %{word}.begin = call i64 @{name}(ptr %tickets, i64 {number}, i64 {turn}, i64 {extent}, i64 %thread,"
+        " i64 %threads, ptr %pieces)",
+        f"  %{word}.some = icmp sge i64 %{word}.begin, 0",
+        f"  br i1 %{word}.some, label %{word}.run, label %{word}.done",
         f"{word}.run:",
-        f"  %{word}.next = add i64 %{word}.piece, 1",
-        *edge("begin", f"%{word}.piece"),
-        *edge("end", f"%{word}.next"),
+        f"  %{word}.end = load i64, ptr %piece.end",
     ]
 
 
 def closed_pieces(word: str) -> list[str]:
     """From behind the kernel's call to the block `word.done`."""
-    return [
-        f"  br label %{word}.draw",
-        f"{word}.left:",
-        f"  %{word}.next.turn = add i64 %{word}.turn, 1",
-        f"  %{word}.more = icmp slt i64 %{word}.next.turn, %threads",
-        f"  br i1 %{word}.more, label %{word}.part, label %{word}.done",
-        f"{word}.done:",
-    ]
+    return [f"  br label %{word}.draw", f"{word}.done:"]
