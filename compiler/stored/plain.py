@@ -90,16 +90,16 @@ class Encoder:
         kind = type(value)
         if kind in _LEAVES:
             return value
-        if kind is tuple and all(type(part) in _LEAVES for part in value):
+        if kind is tuple and _LEAVES.issuperset(map(type, value)):
             return (_PLAIN, value)  # is read as it is
+        if isinstance(value, Expression):
+            return (_EXPRESSION, *self._nodes(value))
         if isinstance(value, tuple):
             return (_TUPLE, *self._all(value))
         if isinstance(value, list):
             return (_LIST, *self._all(value))
         if isinstance(value, dict):
             return (_DICT, *self._all([part for item in value.items() for part in item]))
-        if isinstance(value, Expression):
-            return (_EXPRESSION, *self._nodes(value))
         if isinstance(value, np.generic):
             return value.item()  # what Python calculates with it is the same
         if isinstance(value, frozenset):
@@ -125,34 +125,40 @@ class Encoder:
         """The nodes of an expression, each after its operands, which it names by their places in the list."""
         places: dict[int, int] = {}
         nodes: list[tuple[Any, ...]] = []
-        stack: list[tuple[Expression, bool]] = [(root, False)]
+        stack: list[Expression | None] = [root]
         while stack:
-            node, ready = stack.pop()
-            if id(node) in places:
-                continue
-            if not ready and node.children:
-                stack.append((node, True))
-                stack.extend((child, False) for child in reversed(node.children))
-                continue
-            operands = tuple(places[id(child)] for child in node.children)
-            places[id(node)] = len(nodes)
-            nodes.append(self._node(node, operands))
+            node = stack.pop()
+            if node is None:  # the operands of the node below it are written
+                node = stack.pop()
+                assert node is not None
+                if id(node) not in places:
+                    places[id(node)] = len(nodes)
+                    nodes.append(self._node(node, tuple([places[id(child)] for child in node.children])))
+            elif id(node) not in places:
+                children = node.children
+                if children:
+                    stack.append(node)
+                    stack.append(None)
+                    stack.extend(children[::-1])
+                else:
+                    places[id(node)] = len(nodes)
+                    nodes.append(self._node(node, ()))
         return nodes
 
     def _node(self, node: Expression, operands: tuple[int, ...]) -> tuple[Any, ...]:
-        match node:
-            case Constant():
-                return (_CONSTANT, node.value, node.type)
-            case Axis():
-                self._axes[node.serial] = node
-                return (_AXIS, node.name, node.extent, node.serial)
-            case Load():
-                return (_LOAD, node.array, operands, node.type)
-            case Lookup():
-                return (_LOOKUP, node.table, operands, node.type)
-            case Apply():
-                return (_APPLY, node.function, operands, node.type)
-        raise CannotStore(type(node).__name__)
+        kind = node.__class__
+        if kind is Apply:
+            return (_APPLY, node.function, operands, node.type)  # type: ignore[attr-defined]
+        if kind is Load:
+            return (_LOAD, node.array, operands, node.type)  # type: ignore[attr-defined]
+        if kind is Axis:
+            self._axes[node.serial] = node  # type: ignore[attr-defined,assignment]
+            return (_AXIS, node.name, node.extent, node.serial)  # type: ignore[attr-defined]
+        if kind is Constant:
+            return (_CONSTANT, node.value, node.type)  # type: ignore[attr-defined]
+        if kind is Lookup:
+            return (_LOOKUP, node.table, operands, node.type)  # type: ignore[attr-defined]
+        raise CannotStore(kind.__name__)
 
 
 class Decoder:
