@@ -2,10 +2,10 @@
 
 In: families that were chosen to share a nest of loops.  Out: `Loops`, then the text of a function.
 
-    program     program → memory → guards
+    program     program → memory → guards, processor
     nests       nest → canonical, flattening → nest_builder → likeness, bounds → plan, products
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
     kernels     accumulators, waiting, pairing, tile → prefetch, reduction → packing → contraction → transpose
-    plans       trips, processor → footprints, traffic → cost → candidates → lower_bound → panels, packed_plans → tiling
+    plans       trips → footprints, traffic → cost → candidates → lower_bound → panels, packed_plans → tiling
     text        llvm
 """
