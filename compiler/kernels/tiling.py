@@ -82,7 +82,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
         walked = {a for f in offsets for a, step in f.coefficients.items() if step == 1}
         lanes_along = [(a, lanes) for a, lanes in lanes_along if a in walked] or lanes_along
     one = roughly or not nest.kind or nest.kind == "scatter"
-    ways = _best_ways(nest, registers, model, lanes_along, 1 if one else _LANE_AXES)
+    ways = best_ways(nest, registers, model, lanes_along, 1 if one else _LANE_AXES)
     least, _, best, chosen = ways[0]
     near = [(least, best, chosen)]  # the plans that some order of the loops over tiles may make the best
     if nest.kind and nest.kind != "scatter":
@@ -131,7 +131,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
     return Choice(plan, least, model.ideal(registers.lanes(nest)))
 
 
-def _best_ways(
+def best_ways(
     nest: Nest,
     registers: Registers,
     model: CostModel,

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 
 import pytest
-from dln.compiler.kernels.candidates import Registers, first_tiles, lane_axes, reduction_order, tiles
+from dln.compiler.kernels.candidates import (
+    Registers,
+    first_tiles,
+    lane_axes,
+    reduction_order,
+    reduction_orders,
+    tiles,
+)
 from dln.compiler.kernels.cost import CostModel
 from dln.compiler.kernels.lower_bound import Least, least_cycles
 from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
-from dln.compiler.kernels.tiling import choose
+from dln.compiler.kernels.tiling import best_ways, choose
 from dln.compiler.mathematics.expression import Axis, Load, at_most, less
 
 REGISTERS = [Registers(256, 16), Registers(512, 32)]
@@ -96,6 +103,21 @@ def test_the_bound_of_a_copy_is_found_without_it(sizes: tuple[int, int, int], re
     assert before.cycles(1) <= before.cycles()
 
 
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+@pytest.mark.parametrize("sizes", [(128, 96, 64), (500, 256, 500), (24, 300, 7)])
+def test_lanes_along_other_axes_gather_from_a_copy(sizes: tuple[int, int, int], registers: Registers) -> None:
+    """A bound that knows along which axis the copy is contiguous is higher, and still one of every plan that reads the copy."""
+    before, copied = Least(dense(*sizes, transposed=True), registers), dense(*sizes)
+    (columns,) = [a for a in copied.axes if a.name == "a1"]
+    bound = before.cycles(1, innermost=("a1", columns.size))
+    assert before.cycles(1) <= bound <= choose(copied, registers).cycles
+    along_the_sum = before.cycles(1, innermost=("r0", copied.reduced[0].size))
+    assert along_the_sum >= before.cycles(1)
+    results = [lane for lane, _ in lane_axes(copied, registers) if lane == columns]
+    if results:  # with lanes along the columns, a copy that is contiguous along the sum is gathered
+        assert before.cycles(1, "a1", ("r0", copied.reduced[0].size)) > 1.5 * before.cycles(1, "a1")
+
+
 def test_walks_in_every_order_are_what_the_loops_one_by_one_bring() -> None:
     nest = window(16, 28, 64)
     cost = CostModel(nest, masks=False).along(nest.axes[2], 8, nest.reduced)
@@ -121,3 +143,43 @@ def test_terms_that_must_first_find_what_they_read_are_not_written_out() -> None
         plan = choose(nest, Registers(256, 16)).plan
         steps.append(math.prod(axis.size for axis in plan.repeated) * plan.stride)
     assert steps[1] <= 8 < steps[0]
+
+
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_best_lane_axes_are_those_of_a_search_through_all(
+    nest: Nest, registers: Registers, count: int
+) -> None:
+    lanes_along = list(lane_axes(nest, registers))
+    found = best_ways(nest, registers, CostModel(nest, masks=registers.masks), lanes_along, count)
+    every = []
+    for lane, lanes in lanes_along:
+        for reduced in reduction_orders(nest, lane, registers):
+            cost = CostModel(nest, masks=registers.masks).along(lane, lanes, reduced)
+            every.append((min(map(cost.cycles, first_tiles(nest, lane, lanes, registers))), lane, reduced))
+    every.sort(key=lambda way: way[0])
+    small = every[0][0] <= 3000  # then the best alone is looked for
+    for (cycles, _, _, cost), (least, lane, reduced) in zip(
+        found, every[: 1 if small else count], strict=False
+    ):
+        assert cycles == pytest.approx(least, rel=0.001)
+        assert (cost.lane, cost.reduced) == (lane, reduced) or cycles == pytest.approx(least, rel=1e-9)
+    assert small or len(found) == min(count, len(every))
+
+
+@pytest.mark.parametrize("nest", NESTS)
+def test_what_is_remembered_from_other_tiles_changes_no_cost(nest: Nest) -> None:
+    """Each tile after many others, in another order of loops, and alone."""
+    registers = Registers(256, 16)
+    for lane, lanes in lane_axes(nest, registers):
+        order = reduction_order(nest, lane)
+        several = list(tiles(nest, lane, lanes, registers, pairs=True))[:40]
+        model = CostModel(nest, masks=False)
+        cost, turned = model.along(lane, lanes, order), range(len(nest.axes))[::-1]
+        for tile in several:
+            cost.cycles(tile)
+        for tile in several[::7]:
+            alone = CostModel(nest, masks=False).along(lane, lanes, order)
+            assert cost.cycles(tile, turned) == alone.cycles(tile, turned)
+            assert cost.cycles(tile) == alone.cycles(tile)
