@@ -34,7 +34,7 @@ Precision = Literal["float32", "float64"]
 
 
 @contextmanager
-def _keeping_all() -> Iterator[None]:
+def keeping_all() -> Iterator[None]:
     """Without Python's search for circles of garbage. What a compiler makes are trees, nearly all of which it keeps to the end:
     looking through them again and again took an eighth of its time and found nothing. Afterwards they count as old: the search
     that comes next does not begin with all of them."""
@@ -107,7 +107,7 @@ def _network(
         _start_code_process()
     from .elaborate.tables import noting_files
 
-    with noting_files() as files, _keeping_all():
+    with noting_files() as files, keeping_all():
         network = _computable(again())
     place.keep(network, {name: content_digest(name, content) for name, content in files.items()})
     return network
@@ -225,7 +225,7 @@ def compile_network(
 
         _start_code_process()
         ahead = Ahead(target)
-        with _keeping_all():
+        with keeping_all():
             graph, program, seconds = lower_network(
                 network, capacity=capacity, precision=precision, optimizer=optimizer, gradient=gradient,
                 target=target, verified=verified, ready=ahead.take, **options,
