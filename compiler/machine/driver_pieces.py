@@ -2,7 +2,7 @@
 
 In: the name of the call's blocks, its range, its number among such calls, its turn.  Out: lines of LLVM text around the call.
 
-    part of a thread   |        1/2        |  1/4   | 1/8 | 1/8 |     the owner takes pieces from the left; so do its helpers
+    part of a thread   |     1/2     |  1/4  | 1/8 | 1/16 | 1/32 | 1/32 |    the owner and its helpers take the first that is left
 
 Cores are not equally fast: another program may have one for a while. A thread takes a piece by drawing a ticket, an atomic
 counter of each call and part (job.tickets). Every thread draws until it is told that nothing is left, so that each minibatch,
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from .job import ROW_PADDING
 
-#: Pieces of a part: each half of what is left, the last two alike.
-PIECES = 4
+#: Pieces of a part: each half of what is left, the last two alike. A thread waits for one of these at the end.
+PIECES = 6
 _FINEST = 1 << (PIECES - 1)
 
 
