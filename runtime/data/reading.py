@@ -106,6 +106,7 @@ def load_data(
         }
         for name, part in parts.items()
     }
+    definitions.training = None  # they hold one another, and all random numbers that were drawn
     return Data(arrays, train.source.description, definitions.statistics, _augmentation(section, network))
 
 

@@ -236,10 +236,15 @@ class Training:
         if self.outer is not None or self.watch.broken() is not None:
             return
         state = self.state
-        state.current = self.execution.memory.copy_of(self.execution.kept)
+        self._note_current()
         state.done, state.sums, state.step = int(totals.count), totals.sums.copy(), self.execution.step
         if self.keeper is not None:
             self.keeper.keep(state)
+
+    def _note_current(self) -> None:
+        """Keep weights and states as they are now. What was kept before is let go first, so that no two copies are held."""
+        self.state.current = {}
+        self.state.current = self.execution.memory.copy_of(self.execution.kept)
 
     def _train_arrays(self, epoch: int) -> Arrays:
         if self.augmentation is None:
@@ -266,7 +271,7 @@ class Training:
         state.epoch, state.done, state.step = record.epoch, 0, record.step
         if self.plateau is not None:
             self.execution.memory.view(RATE_SCALE)[...] = self.plateau.see(record)
-        state.current = self.execution.memory.copy_of(self.execution.kept)
+        self._note_current()
         if self.outer is not None:
             state.remembered = self.outer.saved()
         state.history.records.append(record)

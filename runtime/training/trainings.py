@@ -97,10 +97,11 @@ def train(
     learned, validation = parts["train"], parts.parts.get("validation")
     check_retraining(plan, validation)
     main = executions.main
-    first = main.memory.copy_of(executions.names("weight", "state"))
+    again = plan.retrain and validation is not None
+    first = main.memory.copy_of(executions.names("weight", "state")) if again else {}
     state = state or TrainingState()
     history = run(plan, learned, validation, state, on_epoch=watchers.on_epoch, keeper=watchers.keeper)
-    if plan.retrain and validation is not None:
+    if again and validation is not None:
         history.retraining = retrain(
             run, plan, learned, validation, state,
             begin_again=lambda: main.memory.put_back(first),
