@@ -17,7 +17,7 @@ from dln.compiler.machine.job import Job
 from dln.compiler.machine.machine_code import compile_program, emit_object
 from dln.compiler.machine.module import kernel_symbol, kernel_text, whole_text
 from dln.compiler.machine.native import TARGETS, assembly, host_target
-from dln.compiler.machine.team import AGAIN, TRIALS, Team
+from dln.compiler.machine.team import AGAIN, SOON, TRIALS, Team
 
 ARGUMENTS = "ptr %x, ptr %y, i64 %valid, i64 %time, i64 %begin, i64 %end"
 
@@ -266,3 +266,22 @@ def test_the_faster_way_is_found_and_found_again() -> None:
     assert sum(run_team(team, 100, 50, one=1.0, several=5.0)) <= 5
     assert sum(run_team(team, 10 * AGAIN, 50, one=1.0, several=0.6)) > 5 * AGAIN
     team.record(True, 0, 1.0)  # nothing was done: nothing is learnt
+
+
+def test_a_machine_that_is_busy_for_a_moment_changes_the_choice_for_a_moment() -> None:
+    team = Team()
+    run_team(team, 20, 50, one=1.0, several=0.6)
+    # Two jobs that were disturbed, and the one on one thread that is compared with them was not.
+    run_team(team, 2, 50, one=1.0, several=3.0)
+    # That one, as many again, and two trials when all is well again.
+    assert sum(run_team(team, 40, 50, one=1.0, several=0.6)) >= 40 - (1 + SOON + 2)
+
+
+def test_what_slows_both_ways_changes_no_choice() -> None:
+    team = Team()
+    run_team(team, 20, 50, one=1.0, several=0.6)
+    assert sum(run_team(team, 100, 50, one=2.0, several=1.2)) >= 95
+
+
+def test_a_clear_choice_takes_three_jobs() -> None:
+    assert run_team(Team(), 8, 50, one=1.0, several=0.6) == [True, False, True] + [True] * 5
