@@ -8,7 +8,8 @@ beyond it.
         it stays in the second-level cache: from beyond come only the lines that the next x does not share with this one
 
 From the innermost loop outwards: where what a loop's body touches stays in a cache, the loop finds again there what it does not
-move away from, and only the rest comes anew; otherwise everything comes again at every turn.
+move away from, and only the rest comes anew; otherwise everything comes again at every turn. The second level is shared with
+other threads of the core, and with instructions: the more of it a body needs, the more of that is gone at the next turn.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Footprints:
         taken = list(inside.taken)
         step = (values - taken[axis]) / (turns - 1)
         taken[axis] = values
-        stays_near, stays_far = inside.room <= FIRST_LEVEL, inside.room <= SECOND_LEVEL
+        stays_near = inside.room <= FIRST_LEVEL
+        lost = min(inside.room / SECOND_LEVEL, 1.0) ** 2
         room = 0.0
         now, nears, fars, runs = [], [], [], []
         for k, before in enumerate(inside.now):
@@ -94,7 +96,7 @@ class Footprints:
                     run = after.run
             now.append(after)
             nears.append(inside.nears[k] * (growth if stays_near else turns))
-            fars.append(inside.fars[k] * (growth if stays_far else turns))
+            fars.append(inside.fars[k] * (growth + (turns - growth) * lost))
             runs.append(run)
             room += after.room
         near_runs, far_runs = inside.near_runs, inside.far_runs

@@ -31,7 +31,7 @@ _KEEPING = 2.5
 _SHORTEST, _LONGEST = 48, 512
 #: Of so many tiles, those that would be best if all data were near, blocks are tried; and so many sizes of blocks.
 _TILES = 4
-_DEPTHS = 2
+_DEPTHS = 3
 #: Blocks cost at least so much.
 _OVERHEAD = 1.06
 
