@@ -152,7 +152,7 @@ class LaneCost:
         self.in_results = lane in model.nest.axes
         self.conditional = model.trips.conditional
         self._averages: dict[int, tuple[list[float], list[tuple[int, Work]]]] = {}
-        self._bodies: dict[tuple[int, int], tuple[Body, int]] = {}
+        self._bodies: dict[tuple[int, int, bool], tuple[Body, int]] = {}
         #: Tiles with lower bounds of their cycles (lower_bound.py).
         self.bounded: dict[bool, tuple[list[tuple[int, ...]], np.ndarray]] = {}
         self._tiled: dict[tuple[int, ...], Tiled] = {}
@@ -257,6 +257,7 @@ class LaneCost:
             model.processor.issued(loads, operations + model.processor.counting),
             LATENCY * model.products / inside.ways,
         )
+        step += model.processor.turning / inside.terms
         entries = math.prod(runs[: max(len(runs) - 1 - inside.unrolled, 0)])
         return Tiled(
             blocks,
@@ -267,9 +268,18 @@ class LaneCost:
             together=together,
             unrolled=inside.unrolled,
             stride=inside.stride,
+            terms=inside.terms,
             computing=math.prod(runs) * step + math.prod(runs[:-1]) * 5,
             walking=math.prod(runs) * step + entries * ENTRY,
         )
+
+    def walking_copies(self, tile: Sequence[int]) -> float:
+        """`Tiled.walking` if the tile reads copies alone: fewer turns of the innermost loop."""
+        tiled = self.tiled(tile)
+        varying = sum(bit for bit, _ in tiled.counts) | (self.lane_bit if self.in_results else 0)
+        inside, _ = self._body(varying, tiled.together, copied=True)
+        turns = math.prod(tiled.runs) * (1 / tiled.terms - 1 / inside.terms)
+        return tiled.walking - turns * self.model.processor.turning
 
     def walks(self, tile: Sequence[int]) -> Walks:
         """What the loops of a tile touch."""
@@ -291,16 +301,16 @@ class LaneCost:
         blocks = [-(-axis.size // size) for axis, size in zip(axes, tile, strict=True)]
         return Walks(model.footprints, covered, loops, [(n, blocks[n], a.size) for n, a in enumerate(axes)])
 
-    def _body(self, varying: int, together: int) -> tuple[Body, int]:
+    def _body(self, varying: int, together: int, copied: bool = False) -> tuple[Body, int]:
         """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""
         varying &= self.model.conditional
-        found = self._bodies.get((varying, together))
+        found = self._bodies.get((varying, together, copied))
         if found is None:
             nest = self.model.nest
             axes = [a for a, n in self.model.number.items() if varying >> n & 1]
-            inside = body(nest, self.reduced, self.lane, self.lanes, together, axes)
+            inside = body(nest, self.reduced, self.lane, self.lanes, together, axes, copied=copied)
             loops = self.reduced[: len(self.reduced) - inside.unrolled]
-            found = self._bodies[varying, together] = (inside, ~self.model._bits(loops))
+            found = self._bodies[varying, together, copied] = (inside, ~self.model._bits(loops))
         return found
 
     def average(self, varying: int) -> tuple[list[float], list[tuple[int, Work]]]:
@@ -338,7 +348,7 @@ class Tiled:
     behind     cycles behind the reduction, and `adding` those in which lanes are added up
     runs       trips of the reduction's loops
     together   vectors of results
-    unrolled   loops of the reduction that are written out, and `stride` steps of the innermost of the others at once
+    unrolled   loops of the reduction that are written out, and `stride` steps of the innermost of the others at once: `terms`
     computing  cycles of the reduction if all data are near, and `walking` as they are counted with footprints
     walks      what the loops touch, once somebody has asked
     """
@@ -351,14 +361,17 @@ class Tiled:
     together: int = 1
     unrolled: int = 0
     stride: int = 1
+    terms: int = 1
     computing: float = 0.0
     walking: float = 0.0
     walks: Walks | None = None
 
 
-def in_time(computing: float, near: float, far: float, waits: float) -> float:
+def in_time(
+    computing: float, near: float, far: float, waits: float, near_waits: float = NEAR_WAITING
+) -> float:
     """Cycles in which a tile is computed while its data come: what does not overlap is added."""
-    waiting = NEAR_WAITING * near + waits * far
+    waiting = near_waits * near + waits * far
     return max(computing, near + far) + min(computing, waiting)
 
 

@@ -35,10 +35,9 @@ _VECTOR, _SCALARS, _TOGETHER = 5.0, 2.0, 3.0
 _THREADS = 2
 #: Bytes of columns that are packed, at most, in memory of each thread's own.
 _MOST = 1_200_000
-#: How much of the time in which copies come from beyond the second level is not hidden: one line follows another.
-_WAITING = 0.15
-#: Bytes of a row that stay in the first-level cache while columns pass by.
-_ROW = 20_000
+#: How much of the time in which copies come from beyond the second level is not hidden: one line follows another. The same of
+#: the second level, from which columns come at every tile. What part of a row does not stay in the first level, its size decides.
+_WAITING, _NEAR_WAITING = 0.2, 0.25
 
 
 class PackedPlan(NamedTuple):
@@ -135,9 +134,10 @@ def _cost_of(
         far = column_bytes / FAR_BANDWIDTH
     elif columns * column_bytes + row_bytes > FIRST_LEVEL:
         near = column_bytes / NEAR_BANDWIDTH
-    if row_bytes > _ROW:
-        near += row_bytes / NEAR_BANDWIDTH
+    near += row_bytes / NEAR_BANDWIDTH * min(row_bytes / FIRST_LEVEL, 1.0) ** 2
     entered = math.prod(tiled.runs[: max(len(tiled.runs) - 1 - tiled.unrolled, 0)])
-    computing = tiled.walking if nest.where else tiled.walking - (entered - 1) * ENTRY
-    cycles = tiled.blocks * (in_time(computing, near, far, _WAITING) + tiled.behind) + packing
+    computing = cost.walking_copies(tile)
+    if not nest.where:  # one loop
+        computing -= (entered - 1) * ENTRY
+    cycles = tiled.blocks * (in_time(computing, near, far, _WAITING, _NEAR_WAITING) + tiled.behind) + packing
     return PackedPlan(cycles, tile, cost, order, tuple(range(len(nodes))), split)

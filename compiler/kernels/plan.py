@@ -150,11 +150,12 @@ class Plan:
 
 
 class Body(NamedTuple):
-    """What stands in the body of a reduction's innermost loop: see `Plan.unrolled`, `Plan.stride` and `Plan.ways`."""
+    """What stands in the body of a reduction's innermost loop, so many terms: see `Plan.unrolled`, `stride` and `ways`."""
 
     unrolled: int
     stride: int
     ways: int
+    terms: int
 
 
 def body(
@@ -204,7 +205,7 @@ def body(
             if left[-1] == lane and (left[-1].size % (2 * stride * width) or bounded(lane)):
                 break
             stride *= 2
-    return Body(unrolled, stride, ways)
+    return Body(unrolled, stride, ways, steps * stride)
 
 
 def _is_direct(nest: Nest, axis: Axis, lane: Axis | None, varying: Collection[Axis]) -> bool:

@@ -27,7 +27,8 @@ class Processor:
 
     issue      operations of all kinds a cycle, of those that another thread of the same core leaves
     friction   of loads and vector operations that could overlap in full, how much does not
-    counting   vector operations that a step of a loop costs besides
+    counting   vector operations that a step of a reduction costs besides
+    turning    cycles of a turn of its innermost loop besides
     near       bytes a cycle from the second-level cache
     far        bytes a cycle from beyond it
     waiting    how much of the time in which these come is not hidden
@@ -40,6 +41,7 @@ class Processor:
     issue: float
     friction: float
     counting: float
+    turning: float
     near: float
     far: float
     waiting: float
@@ -55,10 +57,10 @@ class Processor:
 
 
 #: With AVX-512, measured on Zen 4.
-WIDE = Processor(4.0, 0.25, 2.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25), 1.5, 0.95)
+WIDE = Processor(4.0, 0.25, 2.0, 0.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25), 1.5, 0.95)
 #: With vectors of half a line and without masks, measured on Zen 3. LLVM gathers there lane by lane, behind branches where some
 #: lanes must not load.
 #: Within a step of training, where data come from memory, packed copies were 5 to 15 % faster than blocks of equal expectation.
 #: The core issues six operations a cycle. On a machine that others share, a loop of twelve multiply-adds and seven loads keeps
 #: its speed and one with eight loses a tenth of it (medians; with twelve, a quarter): half of the six are counted on.
-NARROW = Processor(3.2, 0.05, 0.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0, 1.12)
+NARROW = Processor(3.2, 0.05, 0.0, 1.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0, 1.12)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -46,6 +47,8 @@ _NEAR = 1.1
 #: order of their loops.
 _LARGE = 30_000.0
 _WALKED = 4
+#: In nests of more cycles than this, all orders of the reduction's loops are tried for blocks and copies.
+_HUGE = 1_000_000.0
 #: A sum is done in blocks if that takes less than so much of the time.
 _WORTH_BLOCKS = 0.93
 #: Nests of fewer cycles get simple tiles.
@@ -105,14 +108,15 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
     panelled = None
     if least > _LARGE and not roughly:
         fewest, best, chosen, order = _walk(nest, near, (least, best, chosen), order)
+        costs = [cost for _, _, _, cost in ways[:_LANE_AXES]]
+        if least > _HUGE:
+            costs += _other_orders(costs)
         if nest.kind and nest.kind != "scatter":
-            panelled = in_panels(
-                nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], fewest * _WORTH_BLOCKS
-            )
+            panelled = in_panels(nest, registers, costs, fewest * _WORTH_BLOCKS)
     packed = None
     if least > _LARGE and not roughly and nest.kind == "sum":
         limit = (fewest if panelled is None else panelled.cycles) * model.processor.packing
-        packed = in_packed_order(nest, registers, [cost for _, _, _, cost in ways[:_LANE_AXES]], limit)
+        packed = in_packed_order(nest, registers, costs, limit)
     if packed is not None:
         _, best, chosen, order, _, _ = packed
         least = min(least, packed.cycles)
@@ -224,6 +228,15 @@ def _reduction_orders(nest: Nest, cost: LaneCost) -> Iterator[LaneCost]:
         for axis in cost.reduced[:-1]:
             others = tuple(a for a in cost.reduced if a != axis)
             yield cost.model.along(cost.lane, cost.lanes, (*others, axis))
+
+
+def _other_orders(costs: Sequence[LaneCost]) -> list[LaneCost]:
+    """The first of these costs whose lanes run along results, with the reduction's loops in each other order."""
+    for cost in costs:
+        if cost.in_results:
+            orders = itertools.permutations(cost.reduced)
+            return [cost.model.along(cost.lane, cost.lanes, o) for o in orders if o != cost.reduced]
+    return []
 
 
 def _written_out(nest: Nest, plan: Plan) -> Plan:

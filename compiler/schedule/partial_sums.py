@@ -38,6 +38,8 @@ _PARTS = (4, 8, 16, 32)
 _SHORTEST = 48
 #: Where some parts take so many times as long as fewer did, more are not tried.
 _WORSE = 1.02
+#: Parts that are roughly so many times too slow are weighed with care.
+_NEARLY = 1.05
 #: So much of a lower bound of the whole is one of its parts.
 _SURELY = 0.95
 
@@ -92,10 +94,13 @@ class PartialSums:
         best, before = None, math.inf
         for axis, count in _divisions(reduction):
             parts, whole = self._divided(members, axis, count)
-            score = self._score(self.attempt(parts)) + self._stored(parts[0].family)
+            stored = self._stored(parts[0].family)
+            score = self._score(self.attempt(parts)) + stored
             if score > _WORSE * before:
                 break  # there are too many parts already
             before = score
+            if least <= score < least * _NEARLY:  # blocks of the parts may decide
+                score = self._score(self.weigh(parts)) + stored
             if score < least:
                 score += self._score(self.attempt(whole))
             if score < least:
