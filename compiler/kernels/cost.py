@@ -26,7 +26,7 @@ from .lanes import STRIDES
 from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
 from .plan import Body, body
-from .processor import LATENCY, NARROW, NEAR_WAITING, OPERATIONS_PER_CYCLE, WIDE
+from .processor import LATENCY, NARROW, OPERATIONS_PER_CYCLE, WIDE, in_time, near_within
 from .products import addends
 from .traffic import Access, Traffic
 from .trips import Trips
@@ -68,6 +68,11 @@ class CostModel:
         self.term = self._work_of(terms, free)
         self.conditions = {c: self._work_of((c,)) for c in nest.where}
         self.behind = self._work_of(tuple(r.value for r in nest.results if r.value is not nest.term))
+        #: The reduction's axes: what moves along none of them is found once.
+        self.moving = self._bits(nest.reduced)
+        once = tuple(o for o in self.term.operations if not o[0] & self.moving)
+        self.term = Work(self.term.accesses, tuple(o for o in self.term.operations if o not in once))
+        self.behind = Work(self.behind.accesses, self.behind.operations + once)
         self.stores = [linear(r.offset) for r in nest.results]
         self.trips = Trips(nest)
         #: The axes that conditions depend on: what else varies in a tile changes no loop.
@@ -163,8 +168,10 @@ class LaneCost:
         )
         if model.nest.several is not None:  # the results lack this axis
             self.stored /= model.nest.several.size
-        self.term_loads = self._loads(model.term, self.lane_bit)
+        loads = self._loads(model.term, self.lane_bit)
+        self.term_loads = [(axes, cost if axes & model.moving else 0.0) for axes, cost in loads]
         self.behind_loads = self._loads(model.behind, behind_bit)
+        self.behind_loads += [(axes, cost) for axes, cost in loads if not axes & model.moving]
         loops = [model.number[a] for a in self.reduced]
         self.traffic = Traffic(
             model.nest, model.term.accesses, model.processor, loops, self.lane_number, lanes
@@ -365,20 +372,6 @@ class Tiled:
     computing: float = 0.0
     walking: float = 0.0
     walks: Walks | None = None
-
-
-def in_time(
-    computing: float, near: float, far: float, waits: float, near_waits: float = NEAR_WAITING
-) -> float:
-    """Cycles in which a tile is computed while its data come: what does not overlap is added."""
-    waiting = near_waits * near + waits * far
-    return max(computing, near + far) + min(computing, waiting)
-
-
-def near_within(computing: float, room: float) -> float:
-    """Of the cycles in which data come from the second level, so many that `in_time` is not certainly more than `room`."""
-    hidden = (room - computing) / NEAR_WAITING
-    return hidden if hidden <= computing else max(room / (1 + NEAR_WAITING), room - computing)
 
 
 def _total(costs: Sequence[tuple[int, float]], counts: Sequence[tuple[int, int]]) -> float:

@@ -112,7 +112,7 @@ class Least:
                 accesses = zip(cost.term_loads, cost.model.term.accesses, strict=True)
                 each = gathered(cost, innermost[1]) if gathers else 1.0
                 loads = [
-                    (n, (each if a.axes & cost.lane_bit else 1.0) if a.buffer == near else c)
+                    (n, (each if a.axes & cost.lane_bit else 1.0) if c and a.buffer == near else c)
                     for (n, c), a in accesses
                 ]
                 found = min(found, float(bounds.cycles(loads).min()))

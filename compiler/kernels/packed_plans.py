@@ -19,13 +19,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .candidates import Registers, Tile
-from .cost import LaneCost, in_time
+from .cost import LaneCost
 from .footprints import ENTRY, FAR_BANDWIDTH, FIRST_LEVEL, NEAR_BANDWIDTH, SECOND_LEVEL
 from .lower_bound import bounded_tiles
 from .memory import SIZES
 from .nest import Nest, accesses, buffer_of
 from .packing import may_be_packed
 from .plan import Plan
+from .processor import in_time
 
 #: Of so many tiles, those that would be best if all data were near, packed plans are tried.
 _TILES = 4

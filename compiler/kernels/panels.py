@@ -18,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .candidates import Registers, Tile, all_tile_orders
-from .cost import LaneCost, in_time, near_within
+from .cost import LaneCost
 from .footprints import ENTRY, FAR_WAITING
 from .lower_bound import bounded_tiles
 from .nest import Nest
+from .processor import in_time, near_within
 
 #: Bytes in which the accumulators of a panel wait, at most.
 _MEMORY = 262_144

@@ -1,6 +1,6 @@
 """Processors, as the cost model sees them: what a core issues in a cycle, and what its caches hold and give.
 
-In: nothing.  Out: `WIDE` and `NARROW`, the two kinds that were measured; `NARROW.gather(...)` and the like for cost.py.
+In: nothing.  Out: `WIDE` and `NARROW`, the two kinds that were measured; and how computing and waiting for data add up.
 
 A core issues two loads and two vector operations a cycle. Absolute figures do not matter, only which of two plans is faster.
 """
@@ -63,4 +63,18 @@ WIDE = Processor(4.0, 0.25, 2.0, 0.0, 32.0, 6.0, 0.5, (1.25, 1.25, 1.25), 1.5, 0
 #: Within a step of training, where data come from memory, packed copies were 5 to 15 % faster than blocks of equal expectation.
 #: The core issues six operations a cycle. On a machine that others share, a loop of twelve multiply-adds and seven loads keeps
 #: its speed and one with eight loses a tenth of it (medians; with twelve, a quarter): half of the six are counted on.
-NARROW = Processor(3.2, 0.05, 0.0, 1.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0, 1.12)
+NARROW = Processor(3.2, 0.05, 0.0, 1.0, 16.0, 16.0, 0.15, (2.5, 6.0, 12.0), 3.0, 1.13)
+
+
+def in_time(
+    computing: float, near: float, far: float, waits: float, near_waits: float = NEAR_WAITING
+) -> float:
+    """Cycles in which a tile is computed while its data come: what does not overlap is added."""
+    waiting = near_waits * near + waits * far
+    return max(computing, near + far) + min(computing, waiting)
+
+
+def near_within(computing: float, room: float) -> float:
+    """Of the cycles in which data come from the second level, so many that `in_time` is not certainly more than `room`."""
+    hidden = (room - computing) / NEAR_WAITING
+    return hidden if hidden <= computing else max(room / (1 + NEAR_WAITING), room - computing)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import heapq
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -44,9 +45,10 @@ _LANE_AXES = 3
 _ORDERED = 6
 _NEAR = 1.1
 #: In nests of more cycles than this, what the loops touch (footprints.py) decides between so many of the best plans, and on the
-#: order of their loops.
+#: order of their loops; and so many of those with the lowest bounds.
 _LARGE = 30_000.0
 _WALKED = 4
+_BOUNDED = 3
 #: In nests of more cycles than this, all orders of the reduction's loops are tried for blocks and copies.
 _HUGE = 1_000_000.0
 #: A sum is done in blocks if that takes less than so much of the time.
@@ -60,6 +62,8 @@ _FEW = 3
 
 #: Cycles of the best of the first tiles along a lane axis, a number, that tile, and the costs.
 _Way = tuple[float, int, Tile, LaneCost]
+#: Costs, tiles, and their lower bounds.
+_Group = tuple[LaneCost, Sequence[Tile], np.ndarray]
 
 __all__ = ["Choice", "Registers", "choose"]
 
@@ -87,6 +91,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
     one = roughly or not nest.kind or nest.kind == "scatter"
     ways = best_ways(nest, registers, model, lanes_along, 1 if one else _LANE_AXES)
     least, _, best, chosen = ways[0]
+    groups: list[_Group] = []
     near = [(least, best, chosen)]  # the plans that some order of the loops over tiles may make the best
     if nest.kind and nest.kind != "scatter":
         simple = least <= _SIMPLE
@@ -107,7 +112,7 @@ def choose(nest: Nest, registers: Registers, through: int | None = None, *, roug
                     least, best, chosen, order = cycles, tile, cost, other
     panelled = None
     if least > _LARGE and not roughly:
-        fewest, best, chosen, order = _walk(nest, near, (least, best, chosen), order)
+        fewest, best, chosen, order = _walk(nest, near, groups, (least, best, chosen), order)
         costs = [cost for _, _, _, cost in ways[:_LANE_AXES]]
         if least > _HUGE:
             costs += _other_orders(costs)
@@ -173,7 +178,7 @@ def best_ways(
 
 
 def _cheapest(
-    groups: Sequence[tuple[LaneCost, Sequence[Tile], np.ndarray]], known: float = math.inf, count: int = 1
+    groups: Sequence[_Group], known: float = math.inf, count: int = 1
 ) -> list[tuple[float, Tile, LaneCost]]:
     """Of so many plans, in their order, those that may be among the `count` best, of cycles near those of the best or of one that
     is `known`. Plans are looked at in the order of their lower bounds, until these are too high."""
@@ -205,20 +210,33 @@ def _first(plans: Sequence[tuple[float, Tile, LaneCost]]) -> tuple[float, Tile, 
 def _walk(
     nest: Nest,
     near: Sequence[tuple[float, Tile, LaneCost]],
+    groups: Sequence[_Group],
     least: tuple[float, Tile, LaneCost],
     order: Sequence[int],
 ) -> tuple[float, Tile, LaneCost, Sequence[int]]:
-    """Of some of the best tiles, the one whose loops touch least in the best order: cycles, the tile, its cost, and the order."""
+    """Of some of the best tiles, the one whose loops touch least in the best order: cycles, the tile, its cost, and the order.
+
+    The best are those by cycles, and those that would be best if all data were near.
+    """
     _, best, chosen = least
     fewest = chosen.cycles(best, order, walked=True)
     limit = least[0] * _NEAR
-    for _, tile, cost in sorted((n for n in near if n[0] < limit), key=lambda n: n[0])[:_WALKED]:
+    tried = sorted((n for n in near if n[0] < limit), key=lambda n: n[0])[:_WALKED]
+    tried += heapq.nsmallest(_BOUNDED, _with_bounds(groups), key=lambda n: n[0])
+    for tile, cost in dict.fromkeys((tile, cost) for _, tile, cost in tried):
         for way in _reduction_orders(nest, cost):
             for other in all_tile_orders(nest, tile):
                 cycles = way.cycles(tile, other, limit=fewest, walked=True)
                 if cycles < fewest * 0.99:
                     fewest, best, chosen, order = cycles, tile, way, other
     return fewest, best, chosen, order
+
+
+def _with_bounds(groups: Sequence[_Group]) -> Iterator[tuple[float, Tile, LaneCost]]:
+    """The tiles with lanes along results, and their lower bounds."""
+    for cost, tiles, bounds in groups:
+        if cost.in_results:
+            yield from ((bound, tile, cost) for tile, bound in zip(tiles, bounds.tolist(), strict=True))
 
 
 def _reduction_orders(nest: Nest, cost: LaneCost) -> Iterator[LaneCost]:

@@ -114,6 +114,19 @@ def test_a_matrix_product_fetches_what_does_not_stay(order, depth, stays, monkey
     assert (counted < 0.7 * twice) == stays
 
 
+@pytest.mark.parametrize(("part", "again"), [(0.25, 1 / 16), (0.5, 1 / 4), (2.0, 1.0)])
+def test_the_more_of_the_second_level_a_loop_needs_the_more_of_it_comes_again(part, again):
+    """A vector is read from begin to end four times; three times a part of it has gone, the square of what it needs."""
+    size = int(part * footprints.SECOND_LEVEL)
+    vector = Footprints([Movement((0, 4), 0, 4, size)])
+    elements = float(size // 4)
+    inside = vector.start([1.0, 1.0])
+    inside = vector.around(inside, 1, elements, elements)
+    assert sum(inside.fars) == pytest.approx(size, rel=0.01)
+    inside = vector.around(inside, 0, 4.0, 4.0)
+    assert sum(inside.fars) == pytest.approx(size * (1 + 3 * again), rel=0.01)
+
+
 def test_filters_of_a_convolution_go_over_a_place_while_it_is_near():
     """c[f, y, (x, batch)] = Σ w[f, c, v, u] · image[c, y + v, x + u, batch]: what 16 samples read is 288 lines, and there are 64
     filters. The other way round all places would be read again for every few filters."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from dln.compiler.kernels.candidates import (
@@ -16,6 +18,8 @@ from dln.compiler.kernels.candidates import (
 from dln.compiler.kernels.cost import CostModel
 from dln.compiler.kernels.lower_bound import Least, least_cycles
 from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
+from dln.compiler.kernels.packed_plans import in_packed_order
+from dln.compiler.kernels.panels import in_panels
 from dln.compiler.kernels.tiling import best_ways, choose
 from dln.compiler.mathematics.expression import Axis, Load, at_most, less
 
@@ -128,6 +132,41 @@ def test_walks_in_every_order_are_what_the_loops_one_by_one_bring() -> None:
             assert cost.cycles(tile, order, walked=True) == exact
             assert cost.cycles(tile, order, limit=exact * 1.001, walked=True) == exact
             assert cost.cycles(tile, order, limit=exact / 8, walked=True) == math.inf
+
+
+def test_what_no_step_of_a_sum_changes_is_found_once() -> None:
+    """c[m, n] = Σ_k a[place[m] + k] · b[k, n]: where row m begins is looked up for a tile, and not for every k."""
+    plain = dense(96, 128, 64)
+    (m, n), (k,) = plain.axes, plain.reduced
+    term = Load("0", (Load("3", (m,), "integer") + k,)) * Load("1", (k * 128 + n,))
+    looked_up = replace(plain, term=term, buffers=(*plain.buffers, Buffer("int32", 96, (0, 95 * 64))))
+    cycles = [
+        CostModel(nest, masks=False).along(nest.axes[1], 8, nest.reduced).cycles((6, 16))
+        for nest in (plain, looked_up)
+    ]
+    tiles_and_rows = 16 * 8 * 6
+    assert 0 <= cycles[1] - cycles[0] <= 12 * tiles_and_rows
+
+
+@pytest.mark.parametrize("registers", REGISTERS, ids=["AVX2", "AVX-512"])
+def test_a_large_nest_is_as_good_as_with_any_order_of_its_sums(registers: Registers) -> None:
+    """∂y[c, x, b] = Σ_{f, u} w[f, c, u] · y[f, x + u, b], 50 million products: blocks and copies know every order."""
+    c, x, b = Axis("a0", 64, -1), Axis("a1", 64, -3), Axis("a2", 64, -5)
+    f, u = Axis("r0", 64, -2), Axis("r1", 3, -4)
+    term = Load("0", ((f * 64 + c) * 3 + u,)) * Load("1", ((f * 66 + x + u) * 64 + b,))
+    buffers = tuple(Buffer("float32", n) for n in (64 * 64 * 3, 64 * 66 * 64, 64 * 64 * 64))
+    results = (Result(2, (c * 64 + x) * 64 + b, total("real")),)
+    nest = Nest((c, x, b), "sum", (f, u), (), term, results, buffers, "float32")
+    choice = choose(nest, registers)
+    model = CostModel(nest, masks=registers.masks)
+    lanes = dict(lane_axes(nest, registers))[b]
+    for order in itertools.permutations(nest.reduced):
+        for found in (
+            in_panels(nest, registers, [model.along(b, lanes, order)], math.inf),
+            in_packed_order(nest, registers, [model.along(b, lanes, order)], math.inf),
+        ):
+            assert found is not None
+            assert 0.93 * choice.cycles <= found.cycles  # blocks are for what is clearly faster
 
 
 def test_terms_that_must_first_find_what_they_read_are_not_written_out() -> None:
