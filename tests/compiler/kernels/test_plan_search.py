@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -18,7 +17,6 @@ from dln.compiler.kernels.candidates import (
 from dln.compiler.kernels.cost import CostModel
 from dln.compiler.kernels.lower_bound import Least, least_cycles
 from dln.compiler.kernels.nest import VALID, Buffer, Nest, Result, total
-from dln.compiler.kernels.panels import in_panels
 from dln.compiler.kernels.tiling import best_ways, choose
 from dln.compiler.mathematics.expression import Axis, Load, at_most, less
 
@@ -156,12 +154,10 @@ def test_blocks_of_a_large_nest_know_every_order_of_its_sums() -> None:
     buffers = tuple(Buffer("float32", n) for n in (64 * 3 * 24 * 64, 5 * 26 * 64 * 32, 64 * 32 * 9))
     results = (Result(2, ((f * 32 + c) * 3 + v) * 3 + u, total("real")),)
     nest = Nest((f, c, v, u), "sum", (y, x, b), (), term, results, buffers, "float32")
-    registers = Registers(256, 16)
-    choice, model = choose(nest, registers), CostModel(nest, masks=False)
-    for order in itertools.permutations(nest.reduced):
-        found = in_panels(nest, registers, [model.along(c, 8, order)], math.inf)
-        assert found is not None
-        assert 0.93 * choice.cycles <= found.cycles  # blocks are for what is clearly faster
+    plan = choose(nest, Registers(256, 16)).plan
+    assert plan.depth == 1
+    assert plan.reduced[0] == x
+    # A block is 3 · 64 terms: 24 KB of the image, which all filters read. In the order of the sum it would have 24 · 64.
 
 
 def test_terms_that_must_first_find_what_they_read_are_not_written_out() -> None:
