@@ -15,19 +15,24 @@ ACM Transactions on Mathematical Software 34 (2008); the order of additions, and
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
-from ..mathematics.affine import linear
+from ..mathematics.affine import Linear, linear
 from ..mathematics.expression import Axis, Expression, Load
 from .bounds import Split
+from .lanes import Evaluator
 from .loops import Element, Store, Value
 from .memory import ALIGNMENT
 from .nest import Nest, accesses, buffer_of, is_guarded
 from .plan import Plan, Shift
 from .reduction import Reduction, points_of_a_block
+from .squares import columns
 from .tile import Tile
 
 _BYTES = {"f32": 4, "f64": 8}
+#: Squares of elements that are turned have so many rows at most.
+_SIDE = 8
 #: Scalars that lie side by side are copied so many at a time.
 _CHUNKS = (8, 4, 2)
 #: No reduction has a loop of so many turns.
@@ -61,8 +66,24 @@ class Packed:
         self.points = points_of_a_block(plan)
         self.width = _BYTES[tile.real] * self.lanes
         self.size = -(-math.prod(self.points) * len(self.places) * self.width // ALIGNMENT) * ALIGNMENT
-        self.memory = builder.reserve(self.size * count)
+        #: So many points of the innermost loop are copied at once, in squares that are turned; 0: one by one.
+        self.square = self._square(form)
+        self.copying = replace(plan, stride=self.square) if self.square else plan
+        # The last square may be wider than what is left of it.
+        self.memory = builder.reserve(self.size * count + (ALIGNMENT if self.square else 0))
         self.slice = self.memory
+
+    def _square(self, form: Linear) -> int:
+        """The side of squares that copy what lies side by side along the innermost loop, and apart within the tile."""
+        plan, nest = self.tile.plan, self.tile.nest
+        side = min(plan.lanes, _SIDE)
+        if plan.unrolled or not plan.loops or side < 2 or len(self.places) * self.lanes < 2:
+            return 0
+        steps, axis = form.coefficients, plan.loops[-1]
+        together = self.lanes > 1 and steps.get(plan.lane, 0) == 1  # type: ignore[arg-type]
+        if steps.get(axis, 0) != 1 or together or axis.size < 2 * side or is_guarded(self.node):
+            return 0
+        return side if nest.buffers[buffer_of(self.node)].data_type == nest.real else 0
 
     def fill(self, number: Value, block: Value | None, at: Value) -> None:
         """Pack slice `number` of the block, to place `at` of the copies."""
@@ -70,6 +91,9 @@ class Packed:
         tile.start_along(self.along, number)
         self.choose(at)
         reduction = Reduction(tile, block)
+        if self.square:
+            reduction.plan, reduction.steps = self.copying, self.copying.steps
+            reduction.evaluator = tile.evaluator(tile.plan.lane, (*tile.plan.order, *self.copying.written))
         if not is_guarded(self.node):  # it is in range everywhere
             reduction.where = ()
         reduction.inside = partial(self._copy, reduction)  # type: ignore[method-assign]
@@ -97,7 +121,10 @@ class Packed:
         assert end is None and not split.masks
         buffer = tile.nest.buffers[buffer_of(self.node)]
         element: Element = "f32" if buffer.data_type == "float32" else "f64"
-        scalars = tile.evaluator(None, self.shifted)
+        scalars = tile.evaluator(None, (*plan.order, *self.copying.written))
+        if self.square and len(reduction.steps) == self.square:
+            self._turn(reduction, scalars, element)
+            return carried
         for step in reduction.steps:
             number = 0
             while number < len(self.places):
@@ -116,6 +143,30 @@ class Packed:
                 number += together
         return carried
 
+    def _turn(self, reduction: Reduction, scalars: Evaluator, element: Element) -> None:
+        """The elements of all places at as many points as a square has columns.
+
+        Rows of a square are places, and lanes of them. What is left of the last square is filled with one of its rows, and stored
+        as what comes next: that is copied later, so the last square goes first.
+        """
+        plan, builder, side = self.tile.plan, self.tile.builder, self.square
+        buffer, offset = buffer_of(self.node), self.node.children[0]
+        rows = []
+        for place in self.places:
+            for lane in range(self.lanes):
+                shift = [0] * len(plan.order)
+                for n, s in zip(self.varying, place, strict=True):
+                    shift[n] = s + (lane if plan.order[n] == plan.lane else 0)
+                pointer, _ = scalars.place(buffer, offset, (*shift, *reduction.steps[0]))
+                rows.append(builder.emit_here("load", (pointer,), element, side))
+        size = self.width // self.lanes
+        for first in reversed(range(0, len(rows), side)):
+            some = rows[first : first + side]
+            some += some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))
+            for step, column in zip(reduction.steps, columns(builder, some), strict=True):
+                pointer = self._place(reduction, step, 0, first * size)
+                builder.store(Store(pointer, column))
+
     def _together(self, first: int) -> int:
         """How many elements from number `first` on are copied at once: they lie side by side."""
         for several in _CHUNKS:
@@ -124,8 +175,8 @@ class Packed:
                 return several
         return 1
 
-    def _place(self, reduction: Reduction, step: Shift, place: int) -> Value:
-        """Where the copy of an element is, for the values that the reduction's loops have."""
+    def _place(self, reduction: Reduction, step: Shift, place: int, further: int = 0) -> Value:
+        """Where the copy of an element is, for the values that the reduction's loops have, and so many bytes further."""
         tile, plan, builder = self.tile, self.tile.plan, self.tile.builder
         row = len(self.places) * self.width
         strides = [math.prod(self.points[n + 1 :]) * row for n in range(len(self.points))]
@@ -139,8 +190,8 @@ class Packed:
                 if n == 0 and reduction.block is not None:
                     value = builder.subtract(value, reduction.block)
                 pointer = self._behind(pointer, value, stride)
-        offset = place * self.width
-        for axis, distance in zip(plan.written, step, strict=True):
+        offset = place * self.width + further
+        for axis, distance in zip(reduction.plan.written, step, strict=True):
             offset += strides[plan.reduced.index(axis)] * distance
         return builder.emit("address", (pointer, builder.integer(offset)), "ptr") if offset else pointer
 

@@ -4,8 +4,7 @@ In: a nest that copies one buffer to another so that a different axis becomes th
 
     @1[512 a1 + a0] = @0[128 a0 + a1]      16 vectors along a1 are loaded, turned by 64 shuffles, stored along a0
 
-The shuffles are Eklundh's: at distance d, two rows that are d apart exchange the blocks that lie d off the diagonal
-(J. O. Eklundh, A Fast Computer Method for Matrix Transposing, IEEE Transactions on Computers, 1972).
+How a block is turned stands in squares.py.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from ..mathematics.expression import Axis
 from ..record import record
 from .lanes import Evaluator
 from .loop_builder import Builder
-from .loops import Element, Function, Store, Value
+from .loops import Function, Store, Value
 from .memory import SIZES
 from .nest import Nest, buffer_of, is_access, is_guarded
+from .squares import turned
 
 
 @record
@@ -80,23 +80,3 @@ def generate(nest: Nest, how: Transposition, name: str) -> tuple[Function, int]:
         builder.store(Store(pointer, row))
     builder.close()
     return builder.function(name), extent
-
-
-def turned(builder: Builder, rows: list[Value]) -> list[Value]:
-    """The columns of a square of elements, given its rows."""
-    lanes = rows[0].lanes
-    element: Element = rows[0].element
-    distance = lanes // 2
-    while distance:
-        after = list(rows)
-        for n in range(lanes):
-            if n & distance:
-                continue
-            pair = (rows[n], rows[n + distance])
-            low = tuple(e if not e & distance else lanes + e - distance for e in range(lanes))
-            high = tuple(e + distance if not e & distance else lanes + e for e in range(lanes))
-            after[n] = builder.emit("shuffle", pair, element, lanes, low)
-            after[n + distance] = builder.emit("shuffle", pair, element, lanes, high)
-        rows = after
-        distance //= 2
-    return rows
