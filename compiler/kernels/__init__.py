@@ -5,7 +5,8 @@ In: families that were chosen to share a nest of loops.  Out: `Loops`, then the 
     program     program → memory → guards, processor
     nests       nest → canonical, flattening → nest_builder → likeness, bounds → plan, products
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
-    kernels     accumulators, waiting, pairing, tile → prefetch, reduction → packing → contraction → transpose
+    kernels     accumulators, waiting, pairing, tile → prefetch, reduction, squares → packed → packing → contraction
+                squares → transpose
     plans       trips → footprints, traffic → cost → candidates → lower_bound → panels, packed_plans → tiling
     text        llvm
 """

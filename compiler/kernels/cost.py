@@ -141,23 +141,28 @@ class CostModel:
         points = math.prod(a.size for a in self.nest.axes) * math.prod(trips)
         return points * self.products / lanes / OPERATIONS_PER_CYCLE
 
-    def along(self, lane: Axis | None, lanes: int, reduced: Sequence[Axis]) -> LaneCost:
-        """The cost of plans with a given lane axis and order of the reduction's loops."""
-        return LaneCost(self, lane, lanes, tuple(reduced))
+    def along(
+        self, lane: Axis | None, lanes: int, reduced: Sequence[Axis], *, copied: bool = False
+    ) -> LaneCost:
+        """The cost of plans with a given lane axis and order of the reduction's loops. `copied`: they read nothing but packed
+        copies (packing.py)."""
+        return LaneCost(self, lane, lanes, tuple(reduced), copied)
 
 
 class LaneCost:
     """The cost of plans that differ in their tiles alone."""
 
-    def __init__(self, model: CostModel, lane: Axis | None, lanes: int, reduced: tuple[Axis, ...]) -> None:
+    def __init__(
+        self, model: CostModel, lane: Axis | None, lanes: int, reduced: tuple[Axis, ...], copied: bool
+    ) -> None:
         self.model = model
-        self.lane, self.lanes, self.reduced = lane, lanes, reduced
+        self.lane, self.lanes, self.reduced, self.copied = lane, lanes, reduced, copied
         self.lane_number = model.number[lane] if lane is not None else -1
         self.lane_bit = 1 << self.lane_number if lane is not None else 0
         self.in_results = lane in model.nest.axes
         self.conditional = model.trips.conditional
         self._averages: dict[int, tuple[list[float], list[tuple[int, Work]]]] = {}
-        self._bodies: dict[tuple[int, int, bool], tuple[Body, int]] = {}
+        self._bodies: dict[tuple[int, int], tuple[Body, int]] = {}
         #: Tiles with lower bounds of their cycles (lower_bound.py).
         self.bounded: dict[bool, tuple[list[tuple[int, ...]], np.ndarray]] = {}
         self._tiled: dict[tuple[int, ...], Tiled] = {}
@@ -169,6 +174,8 @@ class LaneCost:
         if model.nest.several is not None:  # the results lack this axis
             self.stored /= model.nest.several.size
         loads = self._loads(model.term, self.lane_bit)
+        if copied:
+            loads = [(axes, 1.0) for axes, _ in loads]
         self.term_loads = [(axes, cost if axes & model.moving else 0.0) for axes, cost in loads]
         self.behind_loads = self._loads(model.behind, behind_bit)
         self.behind_loads += [(axes, cost) for axes, cost in loads if not axes & model.moving]
@@ -275,18 +282,9 @@ class LaneCost:
             together=together,
             unrolled=inside.unrolled,
             stride=inside.stride,
-            terms=inside.terms,
             computing=math.prod(runs) * step + math.prod(runs[:-1]) * 5,
             walking=math.prod(runs) * step + entries * ENTRY,
         )
-
-    def walking_copies(self, tile: Sequence[int]) -> float:
-        """`Tiled.walking` if the tile reads copies alone: fewer turns of the innermost loop."""
-        tiled = self.tiled(tile)
-        varying = sum(bit for bit, _ in tiled.counts) | (self.lane_bit if self.in_results else 0)
-        inside, _ = self._body(varying, tiled.together, copied=True)
-        turns = math.prod(tiled.runs) * (1 / tiled.terms - 1 / inside.terms)
-        return tiled.walking - turns * self.model.processor.turning
 
     def walks(self, tile: Sequence[int]) -> Walks:
         """What the loops of a tile touch."""
@@ -308,16 +306,16 @@ class LaneCost:
         blocks = [-(-axis.size // size) for axis, size in zip(axes, tile, strict=True)]
         return Walks(model.footprints, covered, loops, [(n, blocks[n], a.size) for n, a in enumerate(axes)])
 
-    def _body(self, varying: int, together: int, copied: bool = False) -> tuple[Body, int]:
+    def _body(self, varying: int, together: int) -> tuple[Body, int]:
         """What stands in the body of the innermost loop, and the axes that no loop of the reduction is along."""
         varying &= self.model.conditional
-        found = self._bodies.get((varying, together, copied))
+        found = self._bodies.get((varying, together))
         if found is None:
             nest = self.model.nest
             axes = [a for a, n in self.model.number.items() if varying >> n & 1]
-            inside = body(nest, self.reduced, self.lane, self.lanes, together, axes, copied=copied)
+            inside = body(nest, self.reduced, self.lane, self.lanes, together, axes, copied=self.copied)
             loops = self.reduced[: len(self.reduced) - inside.unrolled]
-            found = self._bodies[varying, together, copied] = (inside, ~self.model._bits(loops))
+            found = self._bodies[varying, together] = (inside, ~self.model._bits(loops))
         return found
 
     def average(self, varying: int) -> tuple[list[float], list[tuple[int, Work]]]:
@@ -355,7 +353,7 @@ class Tiled:
     behind     cycles behind the reduction, and `adding` those in which lanes are added up
     runs       trips of the reduction's loops
     together   vectors of results
-    unrolled   loops of the reduction that are written out, and `stride` steps of the innermost of the others at once: `terms`
+    unrolled   loops of the reduction that are written out, and `stride` steps of the innermost of the others at once
     computing  cycles of the reduction if all data are near, and `walking` as they are counted with footprints
     walks      what the loops touch, once somebody has asked
     """
@@ -368,7 +366,6 @@ class Tiled:
     together: int = 1
     unrolled: int = 0
     stride: int = 1
-    terms: int = 1
     computing: float = 0.0
     walking: float = 0.0
     walks: Walks | None = None

@@ -7,7 +7,7 @@ In: the costs of a nest along some lane axes.  Out: `PackedPlan`, the best such 
             for all sixteen samples (columns of the plan, packed once for all rows, 512 KB): 3,000 cycles, and 10 to pack
 
 Every large factor is packed, so that nothing but copies is read, each line of the cache is full, and loops over several axes
-become one.
+become one. A factor whose elements lie side by side along the sum is turned on the way, in squares.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from .candidates import Registers, Tile
 from .cost import LaneCost
-from .footprints import ENTRY, FAR_BANDWIDTH, FIRST_LEVEL, NEAR_BANDWIDTH, SECOND_LEVEL
+from .footprints import ENTRY, FAR_BANDWIDTH, FIRST_LEVEL, LINE, NEAR_BANDWIDTH, SECOND_LEVEL
 from .lower_bound import bounded_tiles
 from .memory import SIZES
 from .nest import Nest, accesses, buffer_of
@@ -32,6 +32,10 @@ from .processor import in_time
 _TILES = 4
 #: Cycles to copy a vector, or a few scalars that lie side by side, and so many of these on average.
 _VECTOR, _SCALARS, _TOGETHER = 5.0, 2.0, 3.0
+#: Cycles for each line of a large array that is stored far from the one before.
+_APART = 2.0
+#: Cycles to copy an element of a vector that is gathered, besides, or turned in a square.
+_GATHERED, _TURNED = 1.5, 0.4
 #: So many threads, on average, each pack the columns for themselves.
 _THREADS = 2
 #: Bytes of columns that are packed, at most, in memory of each thread's own.
@@ -58,7 +62,8 @@ def in_packed_order(
 ) -> PackedPlan | None:
     """The best plan that packs all that it reads, of less than `limit` cycles."""
     best: PackedPlan | None = None
-    for cost, tile in _tiles(nest, registers, costs, limit):
+    copied = [c.model.along(c.lane, c.lanes, c.reduced, copied=True) for c in costs if c.in_results]
+    for cost, tile in _tiles(nest, registers, copied, limit):
         for order, split in _orders(nest, cost):
             found = _cost_of(nest, cost, tile, order, split)
             if found is not None and found.cycles < limit:
@@ -73,13 +78,12 @@ def _tiles(
     found: list[tuple[float, int, LaneCost, Tile]] = []
     number = itertools.count()
     for cost in costs:
-        if cost.in_results:
-            candidates, bounds = bounded_tiles(cost, registers)
-            found += [
-                (bound, next(number), cost, tile)
-                for bound, tile in zip(bounds.tolist(), candidates, strict=True)
-                if bound < limit
-            ]
+        candidates, bounds = bounded_tiles(cost, registers)
+        found += [
+            (bound, next(number), cost, tile)
+            for bound, tile in zip(bounds.tolist(), candidates, strict=True)
+            if bound < limit
+        ]
     return [(cost, tile) for _, _, cost, tile in heapq.nsmallest(_TILES, found)]
 
 
@@ -116,12 +120,17 @@ def _cost_of(
         places = math.prod(n for bit, n in tiled.counts if access.axes & bit)
         along_lane = bool(access.axes & cost.lane_bit)
         size = points * places * SIZES[nest.buffers[buffer_of(node)].data_type]
-        adjacent = any(access.steps[bit.bit_length() - 1] == 1 for bit, _ in tiled.counts)
-        copying = points * places * (_VECTOR if along_lane else _SCALARS / (_TOGETHER if adjacent else 1.0))
+        # As packed.py decides it.
+        turned = not tiled.unrolled and access.steps[cost.model.number[cost.reduced[-1]]] == 1
         if along_lane:
             size *= cost.lanes
+            each = _VECTOR
             if access.steps[cost.lane_number] != 1:
-                copying += 1.5 * cost.lanes * points * places
+                each += _TURNED * cost.lanes if turned else _GATHERED * cost.lanes
+        else:
+            adjacent = any(access.steps[bit.bit_length() - 1] == 1 for bit, _ in tiled.counts)
+            each = _SCALARS / _TOGETHER if adjacent else 2 * _TURNED if turned else _SCALARS
+        copying = points * places * each
         if access.axes & row_bits:
             row_bytes += size
             packing += copying * groups * rows
@@ -137,8 +146,23 @@ def _cost_of(
         near = column_bytes / NEAR_BANDWIDTH
     near += row_bytes / NEAR_BANDWIDTH * min(row_bytes / FIRST_LEVEL, 1.0) ** 2
     entered = math.prod(tiled.runs[: max(len(tiled.runs) - 1 - tiled.unrolled, 0)])
-    computing = cost.walking_copies(tile)
+    computing = tiled.walking
     if not nest.where:  # one loop
         computing -= (entered - 1) * ENTRY
-    cycles = tiled.blocks * (in_time(computing, near, far, _WAITING, _NEAR_WAITING) + tiled.behind) + packing
+    behind = tiled.behind + _APART * _stored_apart(nest, cost, tile, order)
+    cycles = tiled.blocks * (in_time(computing, near, far, _WAITING, _NEAR_WAITING) + behind) + packing
     return PackedPlan(cycles, tile, cost, order, tuple(range(len(nodes))), split)
+
+
+def _stored_apart(nest: Nest, cost: LaneCost, tile: Tile, order: Sequence[int]) -> float:
+    """Lines of large arrays that a tile stores, where the next tile does not go on along them."""
+    inner = [nest.axes[n] for n in order if tile[n] < nest.axes[n].size][-1:]
+    lines = 0.0
+    for result, form in zip(nest.results, cost.model.stores, strict=True):
+        buffer = nest.buffers[result.buffer]
+        size = SIZES[buffer.data_type]
+        if buffer.elements * size > SECOND_LEVEL and not any(form.coefficients.get(a) == 1 for a in inner):
+            pairs = zip(nest.axes, tile, strict=True)
+            run = math.prod(n for axis, n in pairs if form.coefficients.get(axis, 0) == 1)
+            lines += math.prod(tile) / run * math.ceil(run * size / LINE)
+    return lines

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from dln.compiler.kernels.contraction import generate
 from dln.compiler.kernels.llvm import print_function
+from dln.compiler.kernels.loop_builder import Builder
+from dln.compiler.kernels.loops import Store
 from dln.compiler.kernels.nest import Buffer, Nest, Result, total
 from dln.compiler.kernels.plan import Plan
+from dln.compiler.kernels.squares import columns
 from dln.compiler.kernels.tiling import Registers, choose
 from dln.compiler.mathematics.expression import Load, at_most, less
 
@@ -71,6 +74,62 @@ def test_columns_are_packed_anew_for_every_group(lane, depth):
     got, (x, z, _) = run(nest, plan)
     expected = np.einsum("bri,bjr->bij", x.reshape(3, 10, 20), z.reshape(3, 24, 10))
     np.testing.assert_allclose(got.reshape(3, 20, 24), expected, rtol=1e-4, atol=1e-5)
+
+
+def rows_by_rows(rows=20, columns=26, outer=3, inner=43):
+    """y[i, j] = Σ_{q, r} x[i, q, r] · z[j, q, r]: both factors lie side by side along the sum."""
+    i, j = axis("a0", rows, -1), axis("a1", columns, -3)
+    q, r = axis("r0", outer, -2), axis("r1", inner, -4)
+    term = Load("0", ((i * outer + q) * inner + r,)) * Load("1", ((j * outer + q) * inner + r,))
+    sizes = (rows * outer * inner, columns * outer * inner, rows * columns)
+    buffers = tuple(Buffer("float32", n) for n in sizes)
+    return Nest(
+        (i, j), "sum", (q, r), (), term, (Result(2, i * columns + j, total("real")),), buffers, "float32"
+    )
+
+
+@pytest.mark.parametrize("packed", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize(("inner", "stride"), [(43, 1), (43, 4), (40, 4), (16, 1), (15, 1)])
+@pytest.mark.parametrize("tile", [(6, 16), (3, 24), (5, 8), (4, 8), (1, 16), (2, 8)])
+def test_squares_that_are_turned_change_no_bit(tile, inner, stride, depth, packed):
+    """Squares of 8 × 8, squares that some rows are missing from, points that no square has, blocks of the sum."""
+    nest = rows_by_rows(inner=inner)
+    whole = Plan(nest.axes, 2, tile, nest.reduced, nest.axes[1], 8)
+    expected, (x, z, _) = run(nest, whole)
+    product = x.reshape(20, 3 * inner) @ z.reshape(26, 3 * inner).T
+    np.testing.assert_allclose(expected.reshape(20, 26), product, rtol=1e-4, atol=1e-4)
+    plan = dataclasses.replace(
+        whole, packed=packed, split=(0, 1), depth=depth, places=7 if depth else 1, stride=stride
+    )
+    np.testing.assert_array_equal(run(nest, plan)[0], expected)
+    lines = print_function(generate(nest, plan, "kernel")).splitlines()
+    exchanged = any("shufflevector" in line and "poison" not in line for line in lines)
+    assert exchanged == (inner >= 16 and (1 in packed or tile[0] > 1))
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_columns_of_a_block(count):
+    """A block of 2, 4 or 8 rows of eight: its columns are the rows of NumPy's transpose."""
+    builder = Builder(["source", "target"])
+    place, _ = builder.open_loop(builder.begin, builder.end)
+    assert place is not None
+    source, target = builder.buffers
+
+    def at(pointer, number):
+        return builder.emit("address", (pointer, builder.integer(4 * number)), "ptr")
+
+    rows = [builder.emit_here("load", (at(source, 8 * n),), "f32", 8) for n in range(count)]
+    for n, column in enumerate(columns(builder, rows)):
+        builder.store(Store(at(target, count * n), column))
+    builder.close()
+    function = machine_code(print_function(builder.function("kernel")))
+    block, result = np.arange(8 * count, dtype=np.float32), np.zeros(8 * count, np.float32)
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 4)(
+        function.get_function_address("kernel")
+    )
+    call(block.ctypes.data, result.ctypes.data, 1, 0, 0, 1)
+    np.testing.assert_array_equal(result.reshape(8, count), block.reshape(count, 8).T)
 
 
 @pytest.mark.parametrize("valid", [64, 50, 1, 0])
