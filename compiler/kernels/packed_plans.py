@@ -36,6 +36,8 @@ _VECTOR, _SCALARS, _TOGETHER = 5.0, 2.0, 3.0
 _APART = 2.0
 #: Cycles to copy an element of a vector that is gathered, besides, or turned in a square.
 _GATHERED, _TURNED = 1.5, 0.4
+#: Packing is not worth its while if it is so large a part of the cycles: what is read in place is then near anyway.
+_SHARE = 0.25
 #: So many threads, on average, each pack the columns for themselves.
 _THREADS = 2
 #: Bytes of columns that are packed, at most, in memory of each thread's own.
@@ -101,7 +103,7 @@ def _orders(nest: Nest, cost: LaneCost) -> Iterator[tuple[tuple[int, ...], tuple
 def _cost_of(
     nest: Nest, cost: LaneCost, tile: Tile, order: tuple[int, ...], split: tuple[int, int]
 ) -> PackedPlan | None:
-    """The cycles of a packed plan; None where some factor cannot be packed."""
+    """The cycles of a packed plan; None where some factor cannot be packed, or packing takes too much of them."""
     tiled = cost.tiled(tile)
     axes = tuple(nest.axes[n] for n in order)
     plan = Plan(axes, len(axes), tuple(tile[n] for n in order), cost.reduced, cost.lane, cost.lanes)
@@ -151,6 +153,8 @@ def _cost_of(
         computing -= (entered - 1) * ENTRY
     behind = tiled.behind + _APART * _stored_apart(nest, cost, tile, order)
     cycles = tiled.blocks * (in_time(computing, near, far, _WAITING, _NEAR_WAITING) + behind) + packing
+    if packing > _SHARE * cycles:
+        return None
     return PackedPlan(cycles, tile, cost, order, tuple(range(len(nodes))), split)
 
 

@@ -49,8 +49,9 @@ _NEAR = 1.1
 _LARGE = 30_000.0
 _WALKED = 4
 _BOUNDED = 3
-#: In nests of more cycles than this, all orders of the reduction's loops are tried for blocks and copies.
+#: In nests of more cycles than this, orders of the reduction's loops are tried for blocks and copies: all of so many.
 _HUGE = 1_000_000.0
+_PERMUTED = 3
 #: A sum is done in blocks if that takes less than so much of the time.
 _WORTH_BLOCKS = 0.93
 #: Nests of fewer cycles get simple tiles.
@@ -249,11 +250,15 @@ def _reduction_orders(nest: Nest, cost: LaneCost) -> Iterator[LaneCost]:
 
 
 def _other_orders(costs: Sequence[LaneCost]) -> list[LaneCost]:
-    """The first of these costs whose lanes run along results, with the reduction's loops in each other order."""
+    """The first of these costs whose lanes run along results, with the reduction's loops in each other order; of more than a few,
+    with each innermost."""
     for cost in costs:
         if cost.in_results:
-            orders = itertools.permutations(cost.reduced)
-            return [cost.model.along(cost.lane, cost.lanes, o) for o in orders if o != cost.reduced]
+            axes = cost.reduced
+            orders: Iterator[tuple[Axis, ...]] = itertools.permutations(axes)
+            if len(axes) > _PERMUTED:
+                orders = ((*axes[:n], *axes[n + 1 :], axes[n]) for n in range(len(axes)))
+            return [cost.model.along(cost.lane, cost.lanes, o) for o in orders if o != axes]
     return []
 
 

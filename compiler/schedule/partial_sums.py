@@ -38,7 +38,7 @@ _PARTS = (4, 8, 16, 32)
 _SHORTEST = 48
 #: Where some parts take so many times as long as fewer did, more are not tried.
 _WORSE = 1.02
-#: Parts that are roughly so many times too slow are weighed with care.
+#: Parts that are roughly so many times too slow, the best of them, are weighed with care.
 _NEARLY = 1.05
 #: So much of a lower bound of the whole is one of its parts.
 _SURELY = 0.95
@@ -92,19 +92,26 @@ class PartialSums:
         if _SURELY * self.least(self.build(members)[0]).cycles() > least:
             return None  # the parts are as much work as the whole
         best, before = None, math.inf
+        nearest: tuple[float, tuple[int, int] | None] = (math.inf, None)
         for axis, count in _divisions(reduction):
             parts, whole = self._divided(members, axis, count)
-            stored = self._stored(parts[0].family)
-            score = self._score(self.attempt(parts)) + stored
+            score = self._score(self.attempt(parts)) + self._stored(parts[0].family)
             if score > _WORSE * before:
                 break  # there are too many parts already
             before = score
-            if least <= score < least * _NEARLY:  # blocks of the parts may decide
-                score = self._score(self.weigh(parts)) + stored
+            division = reduction.axes.index(axis), count
+            if score < nearest[0]:
+                nearest = score, division
             if score < least:
                 score += self._score(self.attempt(whole))
             if score < least:
-                least, best = score, (reduction.axes.index(axis), count)
+                least, best = score, division
+        if best is None and nearest[0] < least * _NEARLY and nearest[1] is not None:
+            # Blocks of the parts may decide.
+            parts, whole = self._divided(members, reduction.axes[nearest[1][0]], nearest[1][1])
+            score = self._score(self.weigh(parts)) + self._stored(parts[0].family)
+            if score + self._score(self.attempt(whole)) < least:
+                return nearest[1]
         return best
 
     def _divided(self, members: Sequence[Member], axis: Axis, count: int) -> list[Sequence[Member]]:

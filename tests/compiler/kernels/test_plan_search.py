@@ -160,6 +160,37 @@ def test_blocks_of_a_large_nest_know_every_order_of_its_sums() -> None:
     # A block is 3 · 64 terms: 24 KB of the image, which all filters read. In the order of the sum it would have 24 · 64.
 
 
+def gradient_of_filters(filters: int, channels: int, window: int, size: int, samples: int) -> Nest:
+    """∂w[f, c, v, u] = Σ_{y, x, b} ∂h[f, y, x, b] · image[c, y + v, x + u, b]"""
+    f, c, v, u = (Axis(f"a{n}", e, -2 * n - 1) for n, e in enumerate((filters, channels, window, window)))
+    y, x, b = (Axis(f"r{n}", e, -2 * n - 2) for n, e in enumerate((size, size, samples)))
+    wide = size + window - 1
+    term = Load("0", (((f * size + y) * size + x) * samples + b,)) * Load(
+        "1", (((c * wide + y + v) * wide + x + u) * samples + b,)
+    )
+    sizes = (filters * size**2 * samples, channels * wide**2 * samples, filters * channels * window**2)
+    results = (Result(2, ((f * channels + c) * window + v) * window + u, total("real")),)
+    buffers = tuple(Buffer("float32", n) for n in sizes)
+    return Nest((f, c, v, u), "sum", (y, x, b), (), term, results, buffers, "float32")
+
+
+def test_packing_is_a_small_part_of_the_work() -> None:
+    """Of each of 25 windows 600 numbers would be packed for 16 filters: a copy of the image for every one of them."""
+    assert not choose(gradient_of_filters(16, 6, 5, 10, 64), Registers(256, 16)).plan.packed
+
+
+def test_products_of_rows_are_packed_in_squares() -> None:
+    """∂w[i, j] = Σ_b x[i, b] · ∂y[j, b]: lanes along j are far apart, and no array needs another order for that."""
+    i, j, b = Axis("a0", 500, -1), Axis("a1", 500, -3), Axis("r0", 256, -2)
+    term = Load("0", (i * 256 + b,)) * Load("1", (j * 256 + b,))
+    buffers = tuple(Buffer("float32", n) for n in (500 * 256, 500 * 256, 500 * 500))
+    results = (Result(2, i * 500 + j, total("real")),)
+    nest = Nest((i, j), "sum", (b,), (), term, results, buffers, "float32")
+    choice = choose(nest, Registers(256, 16))
+    assert choice.plan.packed == (0, 1)
+    assert choice.cycles < 1.5 * choice.ideal
+
+
 def test_terms_that_must_first_find_what_they_read_are_not_written_out() -> None:
     """Σ_k score[k, label[k]] of 64 samples: gathers of all of them would take LLVM a quarter of a second."""
     a, k = Axis("a0", 3, -1), Axis("r0", 64, -2)
