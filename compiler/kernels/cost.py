@@ -71,7 +71,8 @@ class CostModel:
         #: The reduction's axes: what moves along none of them is found once.
         self.moving = self._bits(nest.reduced)
         once = tuple(o for o in self.term.operations if not o[0] & self.moving)
-        self.term = Work(self.term.accesses, tuple(o for o in self.term.operations if o not in once))
+        often = tuple(o for o in self.term.operations if o[0] & self.moving)
+        self.term = Work(self.term.accesses, often)
         self.behind = Work(self.behind.accesses, self.behind.operations + once)
         self.stores = [linear(r.offset) for r in nest.results]
         self.trips = Trips(nest)

@@ -45,11 +45,10 @@ class Packed:
         self.tile, self.node, self.along = tile, node, along
         plan, builder = tile.plan, tile.builder
         form = linear(node.children[0])
-        self.shifted = (*plan.order, *plan.written)
         self.lanes = plan.lanes if form.coefficients.get(plan.lane, 0) else 1  # type: ignore[arg-type]
-        steps = [form.coefficients.get(axis, 0) for axis in self.shifted]
+        steps = [form.coefficients.get(axis, 0) for axis in plan.order]
         # The places in the tile, in the order of what they load.
-        self.varying = [n for n, (axis, step) in enumerate(zip(plan.order, steps, strict=False)) if step]
+        self.varying = [n for n, step in enumerate(steps) if step]
         distances: dict[Shift, int] = {}
         for shift in tile.shifts:
             key = tuple(shift[n] for n in self.varying)

@@ -92,27 +92,27 @@ class PartialSums:
         if _SURELY * self.least(self.build(members)[0]).cycles() > least:
             return None  # the parts are as much work as the whole
         best, before = None, math.inf
-        nearest: tuple[float, tuple[int, int] | None] = (math.inf, None)
+        roughly: list[tuple[float, Axis, int]] = []
         for axis, count in _divisions(reduction):
             parts, whole = self._divided(members, axis, count)
             score = self._score(self.attempt(parts)) + self._stored(parts[0].family)
             if score > _WORSE * before:
                 break  # there are too many parts already
             before = score
-            division = reduction.axes.index(axis), count
-            if score < nearest[0]:
-                nearest = score, division
+            roughly.append((score, axis, count))
             if score < least:
                 score += self._score(self.attempt(whole))
             if score < least:
-                least, best = score, division
-        if best is None and nearest[0] < least * _NEARLY and nearest[1] is not None:
-            # Blocks of the parts may decide.
-            parts, whole = self._divided(members, reduction.axes[nearest[1][0]], nearest[1][1])
+                least, best = score, (reduction.axes.index(axis), count)
+        if best is not None or not roughly:
+            return best
+        score, axis, count = min(roughly, key=lambda found: found[0])
+        if score < least * _NEARLY:  # blocks of the parts may decide
+            parts, whole = self._divided(members, axis, count)
             score = self._score(self.weigh(parts)) + self._stored(parts[0].family)
             if score + self._score(self.attempt(whole)) < least:
-                return nearest[1]
-        return best
+                return reduction.axes.index(axis), count
+        return None
 
     def _divided(self, members: Sequence[Member], axis: Axis, count: int) -> list[Sequence[Member]]:
         """The kernel of the parts, and the one that adds them up and does what the rest of the members do."""

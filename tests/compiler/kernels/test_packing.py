@@ -108,12 +108,21 @@ def test_squares_that_are_turned_change_no_bit(tile, inner, stride, depth, packe
     assert exchanged == (inner >= 16 and (1 in packed or tile[0] > 1))
 
 
+@pytest.mark.parametrize(("depth", "stride"), [(16, 4), (20, 4), (52, 4), (21, 1)])
+def test_blocks_that_no_squares_fill_change_no_bit(depth, stride):
+    """Blocks of the only loop, whose last points are copied one by one."""
+    nest = gradient()
+    whole = Plan(nest.axes, 2, (4, 16), nest.reduced, nest.axes[1], 8)
+    plan = dataclasses.replace(whole, packed=(0, 1), split=(0, 1), depth=depth, places=7, stride=stride)
+    for valid in (64, 50, 1):
+        np.testing.assert_array_equal(run(nest, plan, valid)[0], run(nest, whole, valid)[0])
+
+
 @pytest.mark.parametrize("count", [2, 4, 8])
 def test_columns_of_a_block(count):
     """A block of 2, 4 or 8 rows of eight: its columns are the rows of NumPy's transpose."""
     builder = Builder(["source", "target"])
-    place, _ = builder.open_loop(builder.begin, builder.end)
-    assert place is not None
+    builder.open_loop(builder.begin, builder.end)
     source, target = builder.buffers
 
     def at(pointer, number):
