@@ -78,6 +78,7 @@ class _Kernel:
         begin, end = (builder.multiply(n, builder.integer(plan.inner)) for n in (builder.begin, builder.end))
         if not plan.depth:
             packing.open_tiles(begin, end, None)
+            ask_ahead(tile)
             reduction = packing.reduction(None)
             self._results(reduction.totals(reduction.accumulate(reduction.beginning())))
             packing.close_tiles()

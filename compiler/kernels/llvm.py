@@ -237,7 +237,10 @@ class _Printer:
             return
         if value.operation == "prefetch":  # into all caches
             write = int(value.attribute == "write")
-            self.say(f"call void @llvm.prefetch.p0({typed(value.operands[0])}, i32 {write}, i32 3, i32 1)")
+            level = 2 if value.attribute == "near" else 3
+            self.say(
+                f"call void @llvm.prefetch.p0({typed(value.operands[0])}, i32 {write}, i32 {level}, i32 1)"
+            )
             return
         self.say(f"{operand(value)} = {self.instruction(value)}")
 

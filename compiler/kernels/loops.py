@@ -313,7 +313,7 @@ def _verify_operation(function: Function, value: Value) -> None:
             if operands[0].type != "ptr" or operands[1].type != "i64":
                 fail()
         case "prefetch":
-            if operands[0].type != "ptr" or value.attribute not in ("read", "write"):
+            if operands[0].type != "ptr" or value.attribute not in ("read", "write", "near"):
                 fail()
         case "load" | "masked load" | "gather":
             if operands[0].type != "ptr" or any(o.lanes != value.lanes for o in operands[1:]):

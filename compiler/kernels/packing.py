@@ -20,9 +20,10 @@ from functools import partial
 from ..mathematics.affine import linear
 from ..mathematics.expression import Axis, Expression, Load
 from .loops import Store, Value
-from .nest import Nest, accesses, is_guarded
+from .nest import Nest, accesses, buffer_of, is_guarded
 from .packed import Packed
 from .plan import Plan
+from .prefetch import ask_for_slice, is_large
 from .reduction import Reduction
 from .tile import Tile
 
@@ -70,7 +71,24 @@ class Packing:
         tile.start_along(self.column_axes, column)
         for packed in self.columns:
             packed.choose(column)
+        if pack:
+            self._ask_for_next(row, column, block)
         return builder.add(builder.add(before, within), column)
+
+    def _ask_for_next(self, row: Value, column: Value, block: Value | None) -> None:
+        """Ask for what the next row packs, a part of it in each tile of this one."""
+        builder, tile, plan = self.builder, self.tile, self.tile.plan
+        if len(plan.reduced) != 1 or plan.unrolled or self.row_count == 1:
+            return
+        (loop,), starts = plan.loops, dict(tile.starts)
+        following = builder.minimum(builder.add(row, builder.integer(1)), builder.integer(self.row_count - 1))
+        tile.start_along(self.row_axes, following)
+        tile.starts[loop] = builder.integer(0) if block is None else block
+        for packed in self.rows:
+            if is_large(tile, buffer_of(packed.node)):
+                ask_for_slice(tile, packed.node, packed.points[0], column, self.column_count)
+        tile.starts.clear()
+        tile.starts.update(starts)
 
     def _fill_columns(self, group: Value, block: Value | None) -> None:
         """Pack the columns of a group, unless an earlier part of the call has left them: the first word of the memory says which
