@@ -22,6 +22,7 @@ from .passes.regularise import constrain, regularise
 from .passes.shared_values import share_values
 from .passes.sharing import solve
 from .passes.simplify import simplify
+from .passes.slopes import keep_slopes
 from .passes.tables import tabulate
 from .record import record
 from .syntax import Call
@@ -81,6 +82,12 @@ PASSES: tuple[Pass, ...] = (
     Pass("order", "algebra once more, in topological order", lambda g, n, o: in_order(simplify(g))),
     Pass(
         "values", "costly values that several equations need, computed once", lambda g, n, o: share_values(g)
+    ),
+    Pass(
+        "slopes",
+        "factors of derivatives that forward values decide",
+        lambda g, n, o: keep_slopes(g),
+        "gradient",
     ),
 )
 

@@ -118,7 +118,7 @@ class Reduction:
 @record
 class Family:
     """One index equation. role: 'layer', 'let', 'term' (a reduction lifted out of a larger body), 'loss', 'metric',
-    'gradient', 'update'. `of` names what a gradient or an update belongs to."""
+    'gradient', 'update', 'slope' (slopes.py). `of` names what a gradient or an update belongs to."""
 
     name: str
     axes: tuple[Axis, ...]
