@@ -6,6 +6,6 @@ In: families that were chosen to share a nest of loops.  Out: `Loops`, then the 
     nests       nest → canonical, flattening → nest_builder → likeness, bounds → plan, products
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
     kernels     accumulators, waiting, pairing, squares, tile → prefetch, reduction → packed → packing → contraction, transpose
-    plans       trips → footprints, traffic → cost → candidates → lower_bound → panels, packed_plans → tiling
+    plans       trips → footprints, traffic → cost → candidates → lower_bound → panels, packed_plans → tiling → followed
     text        llvm
 """

@@ -70,7 +70,7 @@ def _lanes_of_results(nest: Nest, axis: Axis, registers: Registers) -> int:
     if registers.masks or axis.size < most:
         return min(most, 1 << (axis.size - 1).bit_length())
     lanes = min(most, 1 << (axis.size.bit_length() - 1))
-    if not nest.idempotent and (nest.kind == "scatter" or axis.size > _ACROSS * lanes):
+    if not nest.may_overlap and (nest.kind == "scatter" or axis.size > _ACROSS * lanes):
         lanes = min(lanes, axis.size & -axis.size)
     return lanes
 
@@ -85,7 +85,7 @@ def _vectors(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) ->
         -lane.size // lanes
     )  # vectors that overlap, if they must: a tile is loaded before it is stored
     whole = nest.kind != "scatter" and lanes <= lane.size
-    one = registers.masks or nest.idempotent or lane.size < lanes
+    one = registers.masks or nest.may_overlap or lane.size < lanes
     return [
         v for v in _VECTORS if (v == 1 and one) or _fits(nest, lane, v * lanes) or (v == across and whole)
     ]
@@ -95,7 +95,7 @@ def _fits(nest: Nest, axis: Axis, size: int) -> bool:
     """True where a tile may have this size: it fits, and divides the axis where results must not be computed twice."""
     if axis == nest.several:
         return size == axis.size
-    return size <= axis.size and (nest.idempotent or axis.size % size == 0)
+    return size <= axis.size and (nest.may_overlap or axis.size % size == 0)
 
 
 def first_tiles(nest: Nest, lane: Axis | None, lanes: int, registers: Registers) -> Iterator[Tile]:

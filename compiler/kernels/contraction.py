@@ -18,6 +18,7 @@ and computes some results twice, with the same bits; where that is not harmless 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..mathematics.expression import Apply
 from ..mathematics.walks import postorder
@@ -110,7 +111,7 @@ class _Kernel:
     def _results(self, totals: dict[Shift, list[Value]]) -> None:
         """Evaluate what stands behind the reduction, two vectors of the tile at a time, and store it: at once if nothing that is
         stored is loaded by this kernel, so that few values wait in registers."""
-        nest, builder, tile = self.nest, self.builder, self.tile
+        nest, tile = self.nest, self.tile
         lane = self.plan.lane if self.plan.lane in self.plan.order else None
         evaluator = tile.evaluator(lane, self.plan.order)
         for place, values in totals.items():
@@ -122,7 +123,8 @@ class _Kernel:
                 evaluator.given[total(kind, number), shift] = value  # type: ignore[arg-type]
         nodes = postorder(*(result.value for result in nest.results))
         elementary = [n for n in nodes if isinstance(n, Apply) and n.function in PAIRED]
-        stores: list[Store] = []
+        stores: list[tuple[Shift, Store]] = []
+        at_once = nest.idempotent or (nest.in_place and not self._overlaps_itself())
         for at in range(0, len(tile.results), 2):
             pair = tile.results[at : at + 2]
             self._elementary(evaluator, elementary, pair)
@@ -131,13 +133,55 @@ class _Kernel:
                 for result in nest.results:
                     value = evaluator.vector(result.value, shift)
                     pointer, index = evaluator.place(result.buffer, result.offset, shift)
-                    stores.append(Store(pointer, self._as_stored(value, result), index, evaluator.tail))
-            if nest.idempotent:
-                for statement in stores:
-                    builder.store(statement)
+                    statement = Store(pointer, self._as_stored(value, result), index, evaluator.tail)
+                    stores.append((shift, statement))
+            if at_once:
+                self._store(stores)
                 stores.clear()
-        for statement in stores:
+        self._store(stores)
+
+    def _overlaps_itself(self) -> bool:
+        """Whether the tile's vectors overlap each other."""
+        return any(size > axis.size for axis, size in zip(self.plan.order, self.plan.tile, strict=True))
+
+    def _store(self, stores: Sequence[tuple[Shift, Store]]) -> None:
+        """Store results; of a tile that begins within another, where what is stored was read before, those that are its own."""
+        builder, tile, axes = self.builder, self.tile, self.plan.order
+        within = tile.overlapping if self.nest.in_place else []
+        whole = builder.constant(True, "i1")
+        for n in within:
+            ends = tile.starts[axes[n]], tile.firsts[axes[n]]
+            whole = builder.both(whole, builder.emit("icmp", ends, "i1", 1, "eq"))
+        if within:
+            builder.open_branch(whole)
+        for _, statement in stores:
             builder.store(statement)
+        if not within:
+            return
+        builder.close()
+        builder.open_branch(builder.emit("xor", (whole, builder.constant(True, "i1")), "i1"))
+        for shift, statement in stores:
+            self._store_own(shift, statement, within)
+        builder.close()
+
+    def _store_own(self, shift: Shift, statement: Store, within: Sequence[int]) -> None:
+        """Store what is not of an earlier tile, which this one begins within along some axes."""
+        builder, tile, axes = self.builder, self.tile, self.plan.order
+        mask, opened = statement.mask, 0
+        for n in within:
+            place = builder.add(tile.starts[axes[n]], builder.integer(shift[n]))
+            before = builder.subtract(tile.firsts[axes[n]], place)
+            if axes[n] == self.plan.lane:
+                lanes = statement.value.lanes
+                left = builder.splat(builder.convert(before, "i32"), lanes)
+                own = builder.emit("icmp", (builder.lane_numbers(lanes, "i32"), left), "i1", lanes, "sge")
+                mask = own if mask is None else builder.both(mask, own)
+            else:
+                builder.open_branch(builder.emit("icmp", (before, builder.integer(0)), "i1", 1, "sle"))
+                opened += 1
+        builder.store(replace(statement, mask=mask))
+        for _ in range(opened):
+            builder.close()
 
     def _elementary(self, evaluator: Evaluator, calls: Sequence[Apply], pair: Sequence[Shift]) -> None:
         """Evaluate elementary functions for two vectors of the tile: their calls stand side by side (pairing.py)."""

@@ -142,6 +142,25 @@ class Nest:
         """True where computing a result twice is harmless: no buffer is both loaded and stored."""
         return self.kind != "scatter" and not self.loaded & {r.buffer for r in self.results}
 
+    @cached_property
+    def in_place(self) -> bool:
+        """True for a reduction whose results replace what they read themselves: where it was, and nowhere else."""
+        if self.kind in ("", "scatter") or self.idempotent or self.time > 1:
+            return False
+        stored = {result.buffer: result.offset for result in self.results}
+        term = () if self.term is None else (self.term,)
+        if len(stored) < len(self.results) or any(
+            buffer_of(n) in stored for n in accesses(*term, *self.where)
+        ):
+            return False
+        loads = accesses(*(result.value for result in self.results))
+        return all(stored.get(buffer_of(n), n.children[0]) == n.children[0] for n in loads)
+
+    @property
+    def may_overlap(self) -> bool:
+        """True where tiles may begin within others: what they compute twice is the same, or is stored by the first alone."""
+        return self.idempotent or self.in_place
+
 
 def is_special(load: Load) -> bool:
     """True for what stands for a value and not for memory."""

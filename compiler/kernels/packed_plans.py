@@ -64,7 +64,8 @@ def in_packed_order(
 ) -> PackedPlan | None:
     """The best plan that packs all that it reads, of less than `limit` cycles."""
     best: PackedPlan | None = None
-    copied = [c.model.along(c.lane, c.lanes, c.reduced, copied=True) for c in costs if c.in_results]
+    some = [c for c in costs if c.in_results and c.reduced]
+    copied = [c.model.along(c.lane, c.lanes, c.reduced, copied=True) for c in some]
     for cost, tile in _tiles(nest, registers, copied, limit):
         for order, split in _orders(nest, cost):
             found = _cost_of(nest, cost, tile, order, split)

@@ -80,15 +80,14 @@ class Packing:
         builder, tile, plan = self.builder, self.tile, self.tile.plan
         if len(plan.reduced) != 1 or plan.unrolled or self.row_count == 1:
             return
-        (loop,), starts = plan.loops, dict(tile.starts)
+        (loop,) = plan.loops
         following = builder.minimum(builder.add(row, builder.integer(1)), builder.integer(self.row_count - 1))
-        tile.start_along(self.row_axes, following)
-        tile.starts[loop] = builder.integer(0) if block is None else block
-        for packed in self.rows:
-            if is_large(tile, buffer_of(packed.node)):
-                ask_for_slice(tile, packed.node, packed.points[0], column, self.column_count)
-        tile.starts.clear()
-        tile.starts.update(starts)
+        with tile.elsewhere():
+            tile.start_along(self.row_axes, following)
+            tile.starts[loop] = builder.integer(0) if block is None else block
+            for packed in self.rows:
+                if is_large(tile, buffer_of(packed.node)):
+                    ask_for_slice(tile, packed.node, packed.points[0], column, self.column_count)
 
     def _fill_columns(self, group: Value, block: Value | None) -> None:
         """Pack the columns of a group, unless an earlier part of the call has left them: the first word of the memory says which

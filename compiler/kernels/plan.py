@@ -108,7 +108,7 @@ class Plan:
         if self.lane not in self.order or nest.whole:
             return False
         size = self.tile[self.order.index(self.lane)]
-        ends_earlier = self.lanes > self.lane.size or (size < self.lane.size and not nest.idempotent)
+        ends_earlier = self.lanes > self.lane.size or (size < self.lane.size and not nest.may_overlap)
         return self.lane.size % size > 0 and ends_earlier
 
     @property

@@ -85,12 +85,10 @@ def ask_for_slice(tile: Tile, node: Expression, points: int, part: Value, parts:
     if needed < parts:  # later parts have nothing left to ask for
         builder.open_branch(builder.emit("icmp", (part, builder.integer(needed)), "i1", 1, "slt"))
     first = builder.minimum(builder.multiply(part, builder.integer(each)), builder.integer(groups - each))
-    begin = tile.starts[loop]
-    tile.starts[loop] = builder.add(begin, builder.multiply(first, builder.integer(several)))
-    pointer, _ = tile.evaluator(None, (*plan.order, loop)).place(
-        buffer_of(node), node.children[0], (0,) * (len(plan.order) + 1)
-    )
-    tile.starts[loop] = begin
+    with tile.elsewhere():
+        tile.starts[loop] = builder.add(tile.starts[loop], builder.multiply(first, builder.integer(several)))
+        evaluator = tile.evaluator(None, (*plan.order, loop))
+        pointer, _ = evaluator.place(buffer_of(node), node.children[0], (0,) * (len(plan.order) + 1))
     distances = _distances(tile, form, size)
     for group in range(each):
         at = {d + (group * several + n) * step for d in distances for n in range(several)}
@@ -105,7 +103,7 @@ def ask_for_slice(tile: Tile, node: Expression, points: int, part: Value, parts:
 def _distances(tile: Tile, form: Linear, size: int) -> set[int]:
     """How many bytes the elements of a tile are from its first."""
     plan, steps = tile.plan, form.coefficients
-    found = set()
+    found: set[int] = set()
     for shift in tile.results:
         begin = sum(steps.get(axis, 0) * at for axis, at in zip(plan.order, shift, strict=True))
         found.update(size * (begin + steps.get(plan.lane, 0) * lane) for lane in range(plan.lanes))  # type: ignore[arg-type]

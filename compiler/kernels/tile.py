@@ -13,7 +13,8 @@ In: `Nest` and `Plan`.  Out: `Tile`, in which reduction.py and contraction.py pu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ..mathematics.expression import Axis
 from .arithmetic import Arithmetic
@@ -32,6 +33,8 @@ class Tile:
         self.plan = plan
         self.builder = Builder([f"b{n}" for n in range(len(nest.buffers))])
         self.starts: dict[Axis, Value] = {}
+        #: Where it would begin if it ran over the extent's end: nearer to the start are results of another tile.
+        self.firsts: dict[Axis, Value] = {}
         self.real: Element = "f32" if nest.real == "float32" else "f64"
         self.shifts = plan.shifts(nest)
         #: The places of results: of several sums at a place, those of the first.
@@ -94,11 +97,26 @@ class Tile:
     def _start(self, at: int, block: Value) -> None:
         """Where tile number `block` begins along axis number `at`."""
         builder, axis, size = self.builder, self.plan.order[at], self.plan.tile[at]
-        start = builder.multiply(block, builder.integer(size))
+        start = self.firsts[axis] = builder.multiply(block, builder.integer(size))
         if axis.size % size and not self.nest.whole and axis != self.masked:
-            assert self.nest.idempotent or size > axis.size, "a tile must divide what is not idempotent"
+            assert self.nest.may_overlap or size > axis.size, "a tile must divide what is not idempotent"
             start = builder.minimum(start, builder.integer(max(axis.size - size, 0)))
         self.starts[axis] = start
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """A while in which the tile may begin in another place."""
+        starts, firsts = dict(self.starts), dict(self.firsts)
+        yield
+        for now, before in ((self.starts, starts), (self.firsts, firsts)):
+            now.clear()
+            now.update(before)
+
+    @property
+    def overlapping(self) -> list[int]:
+        """The numbers of the order's axes along which the last tile begins earlier, within another."""
+        axes = enumerate(self.plan.order)
+        return [n for n, axis in axes if self.starts[axis] is not self.firsts[axis]]
 
     def existing(self, shift: Shift) -> Value | None:
         """The mask of lanes within the extent of the results' lane axis, where a tile may run over its end."""
