@@ -3,6 +3,6 @@
 In: a `Graph` without scatters.  Out: a `Program` of kernels with its plan of memory.
 
     layouts     relayout, reading_order, partial_sums, columns → cyclic, padding
-    grouping    one_sample, factoring → grouping → fusion
+    grouping    one_sample, own_sums, factoring → grouping → fusion
     all of it   updates, routines → schedule
 """

@@ -22,6 +22,7 @@ from ..mathematics.walks import postorder, rebuild, substitute
 from .cyclic import halve
 from .factoring import factor_out
 from .grouping import Cluster, core, grouped, is_here
+from .own_sums import with_own_sums
 from .padding import pad
 
 #: Longest body, in nodes, that a family is put into.
@@ -30,7 +31,7 @@ _LONGEST = 400
 
 def clusters(graph: Graph, routines: Mapping[str, tuple[str, ...]]) -> tuple[list[Cluster], Graph]:
     """The clusters in order, and the graph that they are of."""
-    result = factor_out(_hoist_scalars(_only_needed(graph, routines)))
+    result = with_own_sums(factor_out(_hoist_scalars(_only_needed(graph, routines))), routines)
     roots = {r for names in routines.values() for r in names}
     result = pad(halve(_inline(result, routines, _made_by(result, _users(result, routines)))))
     result, made = grouped(result, _users(result, routines))
@@ -62,6 +63,9 @@ def _users(graph: Graph, routines: Mapping[str, tuple[str, ...]]) -> dict[str, f
     for routine, roots in routines.items():
         for name in graph.needed(roots):
             users[name].add(routine)
+    for name, family in graph.families.items():  # where its values are, it is computed too
+        if family.role == "slope":
+            users[name] = set.intersection(*(users[source] for source in family.sources))
     return {name: frozenset(u) for name, u in users.items()}
 
 

@@ -16,10 +16,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 
 from ..kernels.program import Call, TimeLoop
+from ..mathematics.graph import Graph
 from ..record import record
 from .grouping import Loops
 
 Bytes = tuple[int, int]
+
+
+def standard_routines(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The families that each routine is for."""
+    loss = (graph.loss,) if graph.loss else ()
+    metrics = tuple(graph.metrics.values())
+    routines = {"forward": tuple(graph.outputs)}
+    if loss or metrics:
+        routines["evaluate"] = loss + metrics
+    if graph.gradients:
+        routines["gradient"] = loss + tuple(graph.gradients.values())
+    if graph.updates:
+        routines["train"] = loss + metrics + tuple(graph.updates.values())
+    return {name: roots for name, roots in routines.items() if roots}
 
 
 @record(frozen=False)

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from ..kernels import contraction, llvm, loops, transpose
+from ..kernels.followed import follow
 from ..kernels.likeness import likeness
 from ..kernels.lower_bound import Least
 from ..kernels.memory import (
@@ -45,10 +46,11 @@ from .columns import Columns
 from .fusion import clusters
 from .grouping import Cluster, Loops, of_one_step
 from .one_sample import of_one_sample
+from .own_sums import is_own, shown
 from .partial_sums import PartialSums
 from .reading_order import in_reading_order
 from .relayout import Relayout
-from .routines import Step, calls, last_uses
+from .routines import Step, calls, last_uses, standard_routines
 from .updates import in_place
 
 #: Cycles that one more kernel costs.
@@ -63,20 +65,6 @@ class Target(Protocol):
 
     @property
     def registers(self) -> int: ...
-
-
-def standard_routines(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """The families that each routine is for."""
-    loss = (graph.loss,) if graph.loss else ()
-    metrics = tuple(graph.metrics.values())
-    routines = {"forward": tuple(graph.outputs)}
-    if loss or metrics:
-        routines["evaluate"] = loss + metrics
-    if graph.gradients:
-        routines["gradient"] = loss + tuple(graph.gradients.values())
-    if graph.updates:
-        routines["train"] = loss + metrics + tuple(graph.updates.values())
-    return {name: roots for name, roots in routines.items() if roots}
 
 
 def lower(
@@ -196,6 +184,10 @@ class _Lowering:
                 for f, t in zip(families, time, strict=True)
             ]
             better: Sequence[Member] = members
+            if is_own(
+                members[0].family.name
+            ):  # what was found for the sum by itself, the other routines' one, holds for it
+                better = [replace(members[0], stored=True)]
             fresh: list[str] = []
             if cluster.loops and self.batch_inside:
                 better, copies = in_reading_order(members, computed, self.graph, self.layouts)
@@ -214,7 +206,10 @@ class _Lowering:
             if first.reduction is not None and first.reduction.scatter:
                 zero = Family(first.name, first.axes, real(0), role=first.role, of=first.of)
                 self._add_nest([replace(better[0], family=zero)], cluster.routines, cluster.loops)
-            for kernel in [better] if cluster.loops else self._divided(better):
+            kernels = [better] if cluster.loops else self._divided(better)
+            if is_own(first.name):
+                kernels = self._followed(kernels, cluster)
+            for kernel in kernels:
                 for part in self._split(kernel):
                     self._add_nest(part, cluster.routines, cluster.loops)
 
@@ -222,12 +217,26 @@ class _Lowering:
         """One kernel, or those that do its work in parts."""
         return [part for kernel in self.columns.divide(members) for part in self.partial_sums.divide(kernel)]
 
+    def _followed(self, kernels: list[Sequence[Member]], cluster: Cluster) -> list[Sequence[Member]]:
+        """The kernels of a sum, of which the last does the rest of the cluster too, with the plan that it has without."""
+        (*parts, (last,)) = kernels
+        followers = [Member(self.graph.families[m], m in cluster.stored) for m in cluster.members[1:]]
+        if not followers:
+            return kernels
+        whole = [replace(last, stored=last.family.name in cluster.stored), *followers]
+        (nest, _), (alone, _) = self._build(whole), self._build([last])
+        if nest not in self.plans:
+            choice = follow(nest, alone, self._choice(alone), self.registers)
+            if choice is not None:
+                self.plans[nest] = choice
+        return [*parts, whole]
+
     def _split(self, members: Sequence[Member]) -> list[Sequence[Member]]:
-        """One kernel, or two where the sum's lanes are added up behind its loops: what follows would be done number by
-        number, and on whole vectors in a kernel of its own."""
+        """One kernel, or two where what follows the sum is faster by itself: on whole vectors, if the sum's lanes are added up
+        behind its loops; in its own tiles, if it is much work and few of the sum's fit."""
         nest, _ = self._build(members)
         plan, fused, _ = self._choice(nest)
-        if len(members) == 1 or plan.lane not in nest.reduced:
+        if len(members) == 1 or not (plan.lane in nest.reduced or is_own(members[0].family.name)):
             return [members]
         parts = [[replace(members[0], stored=True)], members[1:]]
         return parts if sum(self._weigh(p).cycles for p in parts) + _CALL < fused else [members]
@@ -315,7 +324,7 @@ class _Lowering:
                 reads,
                 stored,
                 extent,
-                families,
+                tuple(map(shown, families)),
                 points,
                 size,
                 routines,

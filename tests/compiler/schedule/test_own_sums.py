@@ -1,0 +1,59 @@
+"""Gradients that training alone adds to weights at once: one kernel, and none of them is stored."""
+
+import dln
+import pytest
+from dln.compiler.kernels.division import calls_of
+from dln.compiler.kernels.program import Program
+
+TEXT = """input x[130]
+input y[70]
+layer a[110] = tanh(dense(x))
+layer b[70] = dense(a)
+loss  squared_error(b, y)
+train {{
+  optimizer {optimizer}
+  batch 64
+}}
+"""
+
+
+def lowered(text: str) -> Program:
+    return dln.compile(text, threads=1, seed=0).execution_for().program
+
+
+def families(program: Program, routine: str) -> list[tuple[str, ...]]:
+    return [call.families for call in calls_of(program.routines[routine])]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "states"),
+    [("sgd(rate = 0.1)", []), ("adam(rate = 0.1)", ["m", "v"]), ("momentum(rate = 0.1)", ["v"])],
+)
+def test_an_update_is_behind_the_sum_of_its_gradient(optimizer, states):
+    program = lowered(TEXT.format(optimizer=optimizer))
+    for weight in ("a.w", "b.w"):
+        (call,) = [c for c in calls_of(program.routines["train"]) if f"∂{weight}" in c.families]
+        assert f"{weight}.next" in call.families
+        assert call.multiply_adds == 64 * 110 * (130 if weight == "a.w" else 70)
+        gradients = program.placements[f"∂{weight}"]
+        assert gradients.offset not in call.buffers
+        for name in (weight, *(f"{weight}.{s}" for s in states)):
+            assert program.placements[name].offset in call.buffers
+        (alone,) = [c for c in calls_of(program.routines["gradient"]) if f"∂{weight}" in c.families]
+        assert alone.families == (f"∂{weight}",) and gradients.offset in alone.buffers
+
+
+def test_a_gradient_that_something_else_needs_is_stored():
+    """The norm of all gradients comes before any update."""
+    program = lowered(TEXT.format(optimizer="sgd(rate = 0.1)\n  clip norm(1.0)"))
+    for name in families(program, "train"):
+        assert not {"∂a.w", "a.w.next"} <= set(name)
+    assert ("∂a.w",) in families(program, "train")
+
+
+def test_every_sum_is_computed_once_in_a_routine():
+    program = lowered(TEXT.format(optimizer="adam(rate = 0.1)"))
+    for routine in program.routines:
+        names = [name for call in families(program, routine) for name in call]
+        assert len(names) == len(set(names))
+        assert not any("own" in name for name in names)
