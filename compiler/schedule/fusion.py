@@ -65,7 +65,7 @@ def _users(graph: Graph, routines: Mapping[str, tuple[str, ...]]) -> dict[str, f
             users[name].add(routine)
     for name, family in graph.families.items():  # where its values are, it is computed too
         if family.role == "slope":
-            users[name] = set.intersection(*(users[source] for source in family.sources))
+            users[name].update(set.intersection(*(users[source] for source in family.sources)))
     return {name: frozenset(u) for name, u in users.items()}
 
 

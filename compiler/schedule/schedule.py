@@ -175,7 +175,7 @@ class _Lowering:
         """The kernel of a cluster, or those of all clusters of a time loop. Copies in another layout stand before it."""
         computed = {m for c in group for m in c.members} if group[0].loops else set()
         repeats = group[0].loops[0].extent if group[0].loops else 1
-        improved: list[Sequence[Member]] = []
+        improved: list[tuple[Sequence[Member], Sequence[Member]]] = []
         for cluster in group:
             families = [self.graph.families[name] for name in cluster.members]
             time = [tuple(loop.axes[f.name] for loop in cluster.loops) for f in families]
@@ -184,9 +184,8 @@ class _Lowering:
                 for f, t in zip(families, time, strict=True)
             ]
             better: Sequence[Member] = members
-            if is_own(
-                members[0].family.name
-            ):  # what was found for the sum by itself, the other routines' one, holds for it
+            own = is_own(members[0].family.name) and not cluster.loops
+            if own:  # what was found for the same sum of the other routines, which is by itself, holds for it
                 better = [replace(members[0], stored=True)]
             fresh: list[str] = []
             if cluster.loops and self.batch_inside:
@@ -200,15 +199,15 @@ class _Lowering:
             for name in better[0].family.sources:
                 if name in self.copied:
                     self.steps[self.copied[name]].routines |= cluster.routines
-            improved.append(better)
-        for cluster, better in zip(group, improved, strict=True):
+            improved.append((better, members if own else []))
+        for cluster, (better, whole) in zip(group, improved, strict=True):
             first = better[0].family
             if first.reduction is not None and first.reduction.scatter:
                 zero = Family(first.name, first.axes, real(0), role=first.role, of=first.of)
                 self._add_nest([replace(better[0], family=zero)], cluster.routines, cluster.loops)
-            kernels = [better] if cluster.loops else self._divided(better)
-            if is_own(first.name):
-                kernels = self._followed(kernels, cluster)
+            kernels: list[Sequence[Member]] = [better] if cluster.loops else self._divided(better)
+            if len(whole) > 1:
+                kernels = self._followed(kernels, whole)
             for kernel in kernels:
                 for part in self._split(kernel):
                     self._add_nest(part, cluster.routines, cluster.loops)
@@ -217,13 +216,10 @@ class _Lowering:
         """One kernel, or those that do its work in parts."""
         return [part for kernel in self.columns.divide(members) for part in self.partial_sums.divide(kernel)]
 
-    def _followed(self, kernels: list[Sequence[Member]], cluster: Cluster) -> list[Sequence[Member]]:
-        """The kernels of a sum, of which the last does the rest of the cluster too, with the plan that it has without."""
+    def _followed(self, kernels: list[Sequence[Member]], members: Sequence[Member]) -> list[Sequence[Member]]:
+        """The kernels of a sum, of which the last does the work of the other members too, under the plan that it has without."""
         (*parts, (last,)) = kernels
-        followers = [Member(self.graph.families[m], m in cluster.stored) for m in cluster.members[1:]]
-        if not followers:
-            return kernels
-        whole = [replace(last, stored=last.family.name in cluster.stored), *followers]
+        whole = [replace(last, stored=members[0].stored), *members[1:]]
         (nest, _), (alone, _) = self._build(whole), self._build([last])
         if nest not in self.plans:
             choice = follow(nest, alone, self._choice(alone), self.registers)
