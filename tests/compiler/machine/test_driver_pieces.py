@@ -12,9 +12,8 @@ input   x[40]
 input   y[10]
 layer   a[60] = tanh(dense(x))
 layer   b[50] = tanh(dense(a))
-layer   c[70] = tanh(dense(b))
-layer   d[10] = dense(c)
-loss    squared_error(d, y)
+layer   c[10] = dense(b)
+loss    squared_error(c, y)
 train {
   optimizer adam(rate = 1e-2)
   batch     32

@@ -1,14 +1,18 @@
 """Gradients that training alone adds to weights at once: one kernel, and none of them is stored."""
 
 import dln
+import numpy as np
 import pytest
 from dln.compiler.kernels.division import calls_of
 from dln.compiler.kernels.program import Program
+from dln.compiler.machine import machine_code
 
-TEXT = """input x[130]
-input y[70]
-layer a[110] = tanh(dense(x))
-layer b[70] = dense(a)
+from ..machine.test_driver_pieces import Always
+
+TEXT = """input x[300]
+input y[290]
+layer a[310] = tanh(dense(x))
+layer b[290] = dense(a)
 loss  squared_error(b, y)
 train {{
   optimizer {optimizer}
@@ -34,7 +38,7 @@ def test_an_update_is_behind_the_sum_of_its_gradient(optimizer, states):
     for weight in ("a.w", "b.w"):
         (call,) = [c for c in calls_of(program.routines["train"]) if f"∂{weight}" in c.families]
         assert f"{weight}.next" in call.families
-        assert call.multiply_adds == 64 * 110 * (130 if weight == "a.w" else 70)
+        assert call.multiply_adds == 64 * 310 * (300 if weight == "a.w" else 290)
         gradients = program.placements[f"∂{weight}"]
         assert gradients.offset not in call.buffers
         for name in (weight, *(f"{weight}.{s}" for s in states)):
@@ -49,6 +53,31 @@ def test_a_gradient_that_something_else_needs_is_stored():
     for name in families(program, "train"):
         assert not {"∂a.w", "a.w.next"} <= set(name)
     assert ("∂a.w",) in families(program, "train")
+
+
+def test_what_is_small_is_stored():
+    program = lowered(TEXT.format(optimizer="sgd(rate = 0.1)").replace("310", "200"))
+    assert ("∂a.w",) in families(program, "train") and ("a.w.next",) in families(program, "train")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_step_is_that_of_the_gradient(threads, monkeypatch):
+    """300 and 290 are no multiples of a tile: the last tiles begin within others, and are other threads' at times."""
+    monkeypatch.setattr(machine_code, "Team", Always)
+    network = dln.compile(TEXT.format(optimizer="sgd(rate = 0.1)"), threads=threads, seed=0)
+    draw = np.random.default_rng(0)
+    data = {
+        "x": draw.standard_normal((64, 300)).astype(np.float32),
+        "y": draw.standard_normal((64, 290)).astype(np.float32),
+    }
+    before = {name: value.copy() for name, value in network.weights.items()}
+    gradients = network.loss_and_gradient(**data)[1]
+    network.train(data, epochs=1)
+    for name, weight in before.items():
+        np.testing.assert_allclose(
+            network.weights[name], weight - np.float32(0.1) * gradients[name], rtol=1e-5, atol=1e-6
+        )
+        assert np.abs(gradients[name]).max() > 1e-3
 
 
 def test_every_sum_is_computed_once_in_a_routine():

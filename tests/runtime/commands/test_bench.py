@@ -59,7 +59,9 @@ def test_every_call_of_a_step_is_listed_once(small, capsys):
     assert sorted(map(tuple, (c["families"] for c in found["calls"]))) == sorted(c.families for c in calls)
     times = [c["seconds"] for c in found["calls"]]
     assert times == sorted(times, reverse=True) and min(times) >= 0 and max(times) > 0
-    (first,) = (c for c in found["calls"] if c["families"][0].startswith("hidden") and c["multiply_adds"])
+    (first,) = (
+        c for c in found["calls"] if any(f.startswith("hidden") for f in c["families"]) and c["multiply_adds"]
+    )
     assert first["multiply_adds"] % (40 * 16) == 0  # of a minibatch that is perhaps filled up
     assert 12 <= first["multiply_adds"] // (40 * 16) <= 16
     assert all(c["of_peak"] is None or 0 < c["of_peak"] <= 1 for c in found["calls"])
