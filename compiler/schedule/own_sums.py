@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from ..mathematics.expression import Expression, Load
 from ..mathematics.graph import Family, Graph
-from ..mathematics.walks import rebuild
+from ..mathematics.walks import substitute
 
 #: A sum of fewer elements stays near.
 _LARGE = 80_000
@@ -44,12 +44,12 @@ def with_own_sums(graph: Graph, routines: Mapping[str, Iterable[str]]) -> Graph:
     for family in graph.families.values():
         for source in family.sources:
             readers.setdefault(source, []).append(family)
-    own: dict[str, dict[str, str]] = {}  # reader → what it reads in place of what
+    own: dict[str, dict[Expression, Expression]] = {}  # reader → what it reads in place of what
     families: dict[str, Family] = {}
     result = graph.copy()
     for name, family in graph.families.items():
         if name in own:
-            family = _reading(family, own[name])
+            family = replace(family, body=substitute(family.body, own[name]))
         families[name] = family
         users = [routine for routine in roots if name in needed[routine]]
         if len(users) < 2 or family.reduction is None or family.reduction.scatter or family.batched:
@@ -64,7 +64,8 @@ def with_own_sums(graph: Graph, routines: Mapping[str, Iterable[str]]) -> Graph:
                 copy = replace(family, name=result.fresh_name(name + _OWN))
                 families[copy.name] = result.families[copy.name] = copy
                 for reader in here:
-                    own.setdefault(reader.name, {})[name] = copy.name
+                    before, now = (Load(n, reader.axes, family.type) for n in (name, copy.name))
+                    own.setdefault(reader.name, {})[before] = now
     result.families = families
     return result
 
@@ -74,14 +75,3 @@ def _follows(reader: Family, family: Family) -> bool:
     same = [a.extent for a in reader.axes] == [a.extent for a in family.axes]
     loads = [load for load in reader.loads if load.array == family.name]
     return reader.reduction is None and same and all(load.subscripts == reader.axes for load in loads)
-
-
-def _reading(family: Family, names: Mapping[str, str]) -> Family:
-    """A family that reads others in place of some."""
-
-    def renamed(node: Expression) -> Expression | None:
-        if isinstance(node, Load) and node.array in names:
-            return Load(names[node.array], node.subscripts, node.type)
-        return None
-
-    return replace(family, body=rebuild(family.body, renamed))

@@ -229,7 +229,7 @@ class _Lowering:
 
     def _split(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """One kernel, or two where what follows the sum is faster by itself: on whole vectors, if the sum's lanes are added up
-        behind its loops; in its own tiles, if it is much work and few of the sum's fit."""
+        behind its loops, or if it is an update that the sum's tiles do not suit."""
         nest, _ = self._build(members)
         plan, fused, _ = self._choice(nest)
         if len(members) == 1 or not (plan.lane in nest.reduced or is_own(members[0].family.name)):
