@@ -3,9 +3,10 @@
 In: families that were chosen to share a nest of loops.  Out: `Loops`, then the text of a function.
 
     program     program → memory → guards, processor
-    nests       nest → canonical, flattening → nest_builder → likeness, bounds → plan, products
+    nests       nest, products → canonical, flattening, support → nest_builder → likeness, bounds → plan
     loops       loops → loop_builder, division → arithmetic, evaluation_order → lanes
-    kernels     accumulators, waiting, pairing, squares, tile → prefetch, reduction → packed → packing → contraction, transpose
+    tiles       accumulators, waiting, pairing, squares, tile → limits, prefetch → reduction
+    kernels     packed → packing → contraction, transpose
     plans       trips → footprints, traffic → cost → candidates → lower_bound → panels, packed_plans → tiling → followed
     text        llvm
 """

@@ -76,7 +76,8 @@ def _merged(nest: Nest, which: Literal["axes", "reduced"]) -> Nest:
         if _walked_as_one(nest, outer, inner):
             both = Axis(inner.name, outer.size * inner.size, inner.serial)
             mapping: dict[Expression, Expression] = {outer: integer(0), inner: both}
-            nest = _substituted(nest, mapping)
+            apart = tuple(b for b in nest.support if not {outer, inner} & set(axes_in(b)))
+            nest = _substituted(replace(nest, support=apart), mapping)
             axes[at : at + 2] = [both]
             at = max(at - 1, 0)
         else:
@@ -133,6 +134,7 @@ def _substituted(nest: Nest, mapping: Mapping[Expression, Expression]) -> Nest:
         nest,
         term=term,
         where=tuple(change(c) for c in nest.where),
+        support=tuple(linear(change(b)).expression() for b in nest.support),
         results=tuple(
             Result(
                 r.buffer,

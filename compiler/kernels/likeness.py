@@ -18,6 +18,7 @@ from ..mathematics.graph import Graph
 from ..mathematics.walks import postorder
 from .memory import Layout
 from .nest_builder import Member
+from .support import support
 
 
 def likeness(
@@ -58,6 +59,7 @@ class _Description:
             if reduction is not None:
                 self.parts += [reduction.kind, self._all(reduction.axes), self._all(reduction.where)]
                 self.parts += [(self._number(a), self._number(e)) for a, e in reduction.scatter]
+                self.parts.append(self._all(support(family, graph)))
 
     def _all(self, roots: Sequence[Expression]) -> tuple[int, ...]:
         return tuple([self._number(root) for root in roots])

@@ -70,6 +70,7 @@ class Nest:
     results and all that is loaded along the one axis are whole buffers, so that lanes past the end are harmless (buffers are
     padded).
     `several`: an axis that the results lack; for each of its values there is a sum of its own, and every tile holds all of them.
+    `support`: affine expressions of which one is negative only where the term is zero (support.py).
     """
 
     axes: tuple[Axis, ...]
@@ -84,6 +85,7 @@ class Nest:
     time: int = 1
     whole: bool = False
     several: Axis | None = None
+    support: tuple[Expression, ...] = ()
 
     @cached_property
     def _hash(self) -> int:

@@ -26,6 +26,7 @@ from .flattening import OTHER_STEP, Buffers
 from .guards import clamp, guard_subscripts
 from .memory import Layout
 from .nest import TIME, VALID, Nest, Real, Result, total
+from .support import support
 
 
 @record
@@ -109,6 +110,7 @@ def build(
     else:
         body = guard_subscripts(sums, graph, sure=True, conditions=False)
     body = _other_steps(body, own, first.axes)
+    bounds = support(members[0].family, graph)
 
     def finish(expression: Expression) -> Expression:
         return work.flatten(substitute(expression, renamed))
@@ -162,6 +164,7 @@ def build(
         position=position,
         time=steps,
         several=several,
+        support=tuple(bound for bound in map(finish, bounds) if linear(bound).is_affine),
     )
     if reduction is not None and reduction.scatter:
         nest = _scatter(nest, first, renamed, work, finish)

@@ -85,6 +85,7 @@ class Packed:
         tile.start_along(self.along, number)
         self.choose(at)
         reduction = Reduction(tile, block)
+        reduction.everywhere = True
         if self.square:
             reduction.plan, reduction.steps = self.copying, self.copying.steps
             reduction.evaluator = tile.evaluator(tile.plan.lane, (*tile.plan.order, *self.copying.written))

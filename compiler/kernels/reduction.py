@@ -14,6 +14,7 @@ import math
 from ..mathematics.expression import Axis, Expression
 from .accumulators import better, combined, neutral
 from .bounds import Bounds, Split, split_conditions
+from .limits import limits
 from .loops import MASKED_BITS, Element, Value
 from .plan import Plan, Shift
 from .products import addends
@@ -42,6 +43,8 @@ class Reduction:
         #: The conditions of its terms, and what stands in the innermost loop.
         self.where = self.nest.where
         self.inside = self._terms
+        #: Whether every point is wanted, be its term zero or not.
+        self.everywhere = not self.nest.support
         #: The steps of the innermost loop that stand in its body.
         self.steps = self.plan.steps
         #: Whether one loop goes over all points: nothing needs to know where each axis is (packing.py). `point` is its variable.
@@ -215,6 +218,10 @@ class Reduction:
             reach = evaluate.range(expression)
             if reach is None or reach[0] < axis.size:
                 upper, guarded = builder.minimum(upper, evaluate.value(expression)), True
+        if not (self.everywhere or bounds.step > 1):
+            first, behind = limits(self.tile, axis)
+            lower = lower if first is None else builder.maximum(lower, first)
+            upper = upper if behind is None else builder.minimum(upper, behind)
         if self.block is not None and axis == self.plan.loops[0]:
             end = builder.add(self.block, builder.integer(self.plan.depth))
             if axis.size % self.plan.depth or not (upper.is_constant and upper.attribute == axis.size):

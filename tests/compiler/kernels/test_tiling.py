@@ -50,13 +50,14 @@ def window(places=23, width=5):
     return Nest((y,), "sum", (v,), where, term, (Result(2, y, total("real")),), buffers, "float32")
 
 
-def run(nest, plan, valid=64):
-    """The results of a nest under a plan, for inputs drawn at random, in two parts as two threads would."""
+def run(nest, plan, valid=64, arrays=None):
+    """The results of a nest under a plan, for inputs drawn at random if none are given, in two parts as two threads would."""
     function = generate(nest, plan, "kernel")
     verify(function)
     engine = machine_code(print_function(function) + definitions(function.requires))
     generator = np.random.default_rng(0)
-    arrays = [generator.standard_normal(b.elements).astype(np.float32) for b in nest.buffers]
+    if arrays is None:
+        arrays = [generator.standard_normal(b.elements).astype(np.float32) for b in nest.buffers]
     # Behind every array is memory of somebody else: it must not be written, and what is in it must not matter.
     padded = [np.concatenate([a, np.full(64, np.nan, np.float32)]) for a in arrays]
     own = [np.full(function.scratch + 64, 0xA5, np.uint8)] if function.scratch else []  # the thread's memory
