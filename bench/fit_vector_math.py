@@ -143,9 +143,14 @@ def erf_ratio(x: mpf) -> mpf:
     return mp.erf(x) / x - 1
 
 
-def erf_exponent(x: mpf) -> mpf:
-    """−log(1 − erf(x))"""
-    return -mp.log(mp.erfc(x))
+def erfc_root(x: mpf) -> mpf:
+    """(1 − erf(x))^¼ as 1 + x · a polynomial"""
+    return (mp.erfc(x) ** mpf("0.25") - 1) / x
+
+
+def erfc_root_weight(x: mpf) -> mpf:
+    """How much that may be wrong for erf to be wrong by itself: the derivative of the fourth power is in it."""
+    return mp.erf(x) / (4 * mp.erfc(x) ** mpf("0.75") * x)
 
 
 def scaled_erfc(x: mpf) -> mpf:
@@ -169,7 +174,7 @@ TABLES: dict[str, tuple[Function, Function, int, mpf, mpf, type]] = {
     "COS_SINGLE": (of_square(cos_tail), one, 4, mpf(0), QUARTER**2, single),
     "TANH_SINGLE": (of_square(lambda x: (mp.tanh(x) - x) / x**3), one, 6, mpf(0), mpf("0.551") ** 2, single),
     "ERF_SMALL_SINGLE": (of_square(erf_ratio), one, 7, mpf(0), mpf("0.93") ** 2, single),
-    "ERF_LARGE_SINGLE": (erf_exponent, lambda x: 1 / mp.erfc(x), 9, mpf("0.92"), mpf("4.0"), single),
+    "ERF_ROOT_SINGLE": (erfc_root, erfc_root_weight, 9, mpf("0.92"), mpf("4.0"), single),
     "POW_LOG2_SINGLE": (of_square(lambda s: (2 * mp.atanh(s) / s) / mp.log(2)), one, 6, mpf(0), LARGEST_S, double),
     "POW_EXP2_SINGLE": (exp2_value, one, 8, mpf("-0.5001"), mpf("0.5001"), double),
     "EXP_DOUBLE": (away_from_zero(exp_tail), one, 11, -HALF_LN2, HALF_LN2, double),

@@ -33,7 +33,7 @@ from .trips import Trips
 
 #: Operations that a scalar function takes; one where nothing is said.
 _WEIGHTS = {
-    "/": 8, "sqrt": 10, "exp": 14, "expm1": 18, "log": 16, "log1p": 20, "tanh": 20, "sigmoid": 18, "erf": 30,
+    "/": 8, "sqrt": 10, "exp": 14, "expm1": 18, "log": 16, "log1p": 20, "tanh": 20, "sigmoid": 18, "erf": 20,
     "sin": 40, "cos": 40, "^": 50, "div": 3, "mod": 3, "real": 1, "stop_gradient": 0, "neg": 1,
 }  # fmt: skip
 

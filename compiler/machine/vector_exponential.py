@@ -107,16 +107,15 @@ def log1p(t: LaneText, x: Value, f: Format) -> Value:
 
 
 def erf(t: LaneText, x: Value, f: Format) -> Value:
-    # For small |x| a polynomial in x², else 1 − exp(−…) (after N. Juffa, "erff", 2015, in float32; in float64 by the
-    # scaled complement exp(x²) erfc(x) as a polynomial in (x − 3)/(x + 3)).
+    # For small |x| a polynomial in x². Else 1 − erfc(x): in float32 with erfc^¼ as a polynomial (erfc is small, so that the errors
+    # of its root count little, though four times), in float64 by the scaled complement exp(x²) erfc(x) as one in (x − 3)/(x + 3).
     a = t.absolute(x)
     square = x * x
     if f is SINGLE:
         small = t.fma(x, t.polynomial(square, tables.ERF_SMALL_SINGLE), x)
-        bounded = t.clamp(a, None, 4.0)
-        # e^−… is not so small that 2^n would not be a normal number.
-        n, r = reduce_exponent(t, t.polynomial(bounded, [-c for c in tables.ERF_LARGE_SINGLE]), f)
-        large = 1.0 - t.polynomial(r, (1.0, 1.0, *_EXP[f.name])) * power_of_two(t, n, f)
+        root = t.polynomial(t.clamp(a, None, 4.0), (1.0, *tables.ERF_ROOT_SINGLE))
+        squared = root * root
+        large = t.fma(-squared, squared, 1.0)
         return t.select(a.less(0.925), small, t.copy_sign(large, x))
     small = t.fma(x, t.polynomial(square, tables.ERF_SMALL_DOUBLE), x)
     bounded = t.clamp(a, None, 6.0)
