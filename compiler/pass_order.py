@@ -14,6 +14,7 @@ from typing import Literal
 
 from .elaborate import Network, instantiate_optimizer, optimizer_rates, step_settings
 from .mathematics.graph import Graph, verify
+from .passes.choices import read_choices
 from .passes.digits import split_digits
 from .passes.gradient import differentiate
 from .passes.operands import lift_operands
@@ -82,6 +83,12 @@ PASSES: tuple[Pass, ...] = (
     Pass("order", "algebra once more, in topological order", lambda g, n, o: in_order(simplify(g))),
     Pass(
         "values", "costly values that several equations need, computed once", lambda g, n, o: share_values(g)
+    ),
+    Pass(
+        "choices",
+        "values that only a choice wants are read from it",
+        lambda g, n, o: read_choices(g),
+        "gradient",
     ),
     Pass(
         "slopes",

@@ -107,7 +107,7 @@ def log1p(t: LaneText, x: Value, f: Format) -> Value:
 
 
 def erf(t: LaneText, x: Value, f: Format) -> Value:
-    # For small |x| a polynomial in x². Else 1 − erfc(x): in float32 with erfc^¼ as a polynomial (erfc is small, so that the errors
+    # For small |x| a polynomial in x². Else 1 − erfc(x): in float32 with erfc^¼ as a polynomial (erfc is small, so the errors
     # of its root count little, though four times), in float64 by the scaled complement exp(x²) erfc(x) as one in (x − 3)/(x + 3).
     a = t.absolute(x)
     square = x * x

@@ -4,5 +4,5 @@ In: a `Graph`.  Out: a `Graph` that means the same and more: gradients, updates,
 
     order       order → recurrence
     equations   simplify → operands → gradient → effort → regularise
-    subscripts  sums → tables → connections → digits → sharing → shared_values → slopes
+    subscripts  sums → tables → connections → digits → sharing → shared_values → choices → slopes
 """
