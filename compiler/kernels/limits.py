@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..mathematics.affine import linear
-from ..mathematics.expression import Axis, Expression
+from ..mathematics.affine import Linear, linear
+from ..mathematics.expression import Axis
 from .loops import Value
 from .tile import Tile
 
@@ -31,7 +31,7 @@ def limits(tile: Tile, axis: Axis) -> tuple[Value | None, Value | None]:
         sign = form.coefficients.get(axis, 0)
         if abs(sign) != 1 or axis == plan.lane:
             continue
-        value = _most(tile, form.without(axis).expression(), plan.loops[: plan.loops.index(axis)])
+        value = _most(tile, form.without(axis), plan.loops[: plan.loops.index(axis)])
         if sign > 0:  # axis ≥ −value, which whole steps come to
             first = builder.multiply(value, builder.integer(-1))
             first = builder.maximum(_rounded(tile, first, whole), builder.integer(0))
@@ -49,13 +49,11 @@ def _rounded(tile: Tile, value: Value, step: int) -> Value:
     return value if step == 1 else builder.emit("and", (value, builder.integer(-step)), "i64")
 
 
-def _most(tile: Tile, root: Expression, outside: Sequence[Axis]) -> Value:
-    """The largest value of an affine expression within the tile, and in the loops of the reduction but for those outside."""
+def _most(tile: Tile, form: Linear, outside: Sequence[Axis]) -> Value:
+    """The largest value of an affine form within the tile, and in the loops of the reduction but for those outside."""
     plan, builder = tile.plan, tile.builder
     sizes = dict(zip(plan.order, plan.tile, strict=True))
-    form = linear(root)
-    constant = form.constant
-    result = builder.integer(0)
+    constant, result = form.constant, builder.integer(0)
     for atom, step in form.coefficients.items():
         assert isinstance(atom, Axis)
         if atom in sizes or atom in outside:

@@ -43,8 +43,8 @@ class Reduction:
         #: The conditions of its terms, and what stands in the innermost loop.
         self.where = self.nest.where
         self.inside = self._terms
-        #: Whether every point is wanted, be its term zero or not.
-        self.everywhere = not self.nest.support
+        #: Whether every point is wanted, be its term zero or not (packing.py).
+        self.everywhere = False
         #: The steps of the innermost loop that stand in its body.
         self.steps = self.plan.steps
         #: Whether one loop goes over all points: nothing needs to know where each axis is (packing.py). `point` is its variable.

@@ -11,8 +11,6 @@ A factor that is zero somewhere is a `select`, or a family that is one, or one w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..mathematics.affine import not_negative
 from ..mathematics.expression import Apply, Constant, Expression, Load
 from ..mathematics.graph import Family, Graph, Reduction
@@ -38,25 +36,23 @@ def support(family: Family, graph: Graph) -> tuple[Expression, ...]:
     return tuple(found)
 
 
-def _conditions(factor: Expression, graph: Graph) -> tuple[Expression, ...]:
+def _conditions(factor: Expression, graph: Graph, copies: int = _COPIES) -> tuple[Expression, ...]:
     """Conditions without which a factor is zero: it is a `select`, or loads one, or a sum of nothing."""
-    for _ in range(_COPIES):
-        if isinstance(factor, Apply) and factor.function == "select":
-            other = factor.arguments[2]
-            return factor.arguments[:1] if isinstance(other, Constant) and not other.value else ()
-        family = graph.families.get(factor.array) if isinstance(factor, Load) else None
-        if family is None:
-            return ()
-        places: dict[Expression, Expression] = dict(zip(family.axes, factor.children, strict=True))
-        if family.reduction is not None:
-            return _of_empty_sum(family.reduction, places)
-        factor = substitute(family.body, places)
+    match factor:
+        case Apply(function="select", arguments=(condition, _, Constant(0))):
+            return (condition,)
+        case Load(array=name) if copies and name in graph.families:
+            family = graph.families[name]
+            reduction = family.reduction
+            found = _of_empty_sum(reduction) if reduction else _conditions(family.body, graph, copies - 1)
+            places: dict[Expression, Expression] = dict(zip(family.axes, factor.children, strict=True))
+            return tuple(substitute(condition, places) for condition in found)
     return ()
 
 
-def _of_empty_sum(reduction: Reduction, places: Mapping[Expression, Expression]) -> tuple[Expression, ...]:
-    """Conditions of a sum that are the same for all of its terms, at given places of its results."""
+def _of_empty_sum(reduction: Reduction) -> tuple[Expression, ...]:
+    """Conditions of a sum that are the same for all of its terms."""
     if reduction.kind != "sum" or reduction.scatter:
         return ()
     own = set(reduction.axes)
-    return tuple(substitute(c, places) for c in reduction.where if not own & set(axes_in(c)))
+    return tuple(c for c in reduction.where if not own & set(axes_in(c)))

@@ -242,6 +242,14 @@ class Graph:
                 stack.extend(s for s in self.families[name].sources if s in self.families)
         return seen
 
+    def readers(self) -> dict[str, list[str]]:
+        """For each array and family that is read, the families that read it, in order."""
+        found: dict[str, list[str]] = {}
+        for name, family in self.families.items():
+            for source in family.sources:
+                found.setdefault(source, []).append(name)
+        return found
+
     def extents_of(self, name: str) -> tuple[int | None, ...]:
         """Extents of an array or family as a load sees them: None for the batch."""
         if name in self.families:

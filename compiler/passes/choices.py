@@ -22,17 +22,13 @@ from .order import in_order
 
 def read_choices(graph: Graph) -> Graph:
     """The graph in which choices are read in place of what they choose, where that is then read nowhere else."""
-    readers: dict[str, list[Family]] = {}
-    for family in graph.families.values():
-        for source in family.sources:
-            readers.setdefault(source, []).append(family)
-    kept = {*graph.outputs, *graph.metrics.values(), *graph.updates.values()}
+    readers, roots = graph.readers(), set(graph.roots())
     result = graph.copy()
     for family in graph.families.values():
         chosen = _chosen(family, graph)
-        if chosen is None or chosen in kept or len(readers[chosen]) < 2:
+        if chosen is None or chosen in roots or len(readers[chosen]) < 2:
             continue
-        others = [result.families[r.name] for r in readers[chosen] if r.name != family.name]
+        others = [result.families[name] for name in readers[chosen] if name != family.name]
         changed = [_reading(other, chosen, family) for other in others]
         if all(chosen not in other.sources for other in changed):
             result.families |= {other.name: other for other in changed}

@@ -25,11 +25,7 @@ _ARRAYS = 2
 
 def keep_slopes(graph: Graph) -> Graph:
     """The graph in which derivatives read a slope in place of several values that nothing else needs stored."""
-    readers: dict[str, list[Family]] = {}
-    for family in graph.families.values():
-        for source in family.sources:
-            readers.setdefault(source, []).append(family)
-    kept = {*graph.outputs, *graph.metrics.values(), *graph.updates.values()}
+    readers, roots = graph.readers(), set(graph.roots())
     result = graph.copy()
     for family in graph.families.values():
         if family.role != "gradient" or family.reduction is not None or not family.axes:
@@ -41,8 +37,8 @@ def keep_slopes(graph: Graph) -> Graph:
         slope = _coefficient(family.body, seed)
         if slope is None or not _is_of_forward_values(slope, family, graph):
             continue
-        freed = {n.array for n in postorder(slope) if isinstance(n, Load)} - kept
-        if sum(_is_passed_on(name, family, readers[name]) for name in freed) < _ARRAYS:
+        freed = {n.array for n in postorder(slope) if isinstance(n, Load)} - roots
+        if sum(_is_passed_on(n, family, [graph.families[r] for r in readers[n]]) for n in freed) < _ARRAYS:
             continue
         name = result.fresh_name(f"{seeds[0].removeprefix('∂')}.slope")
         load = result.add(Family(name, family.axes, slope, None, "slope", family.name, family.span))

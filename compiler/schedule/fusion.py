@@ -141,10 +141,7 @@ def _inline(graph: Graph, routines: Mapping[str, tuple[str, ...]], home: Mapping
     and by its reader in the other routines.
     """
     users = _users(graph, routines)
-    readers: dict[str, list[str]] = {}
-    for name, family in graph.families.items():
-        for source in family.sources:
-            readers.setdefault(source, []).append(name)
+    readers = graph.readers()
     result = graph.copy()
     for name in list(graph.families):
         family = result.families[name]

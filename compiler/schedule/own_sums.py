@@ -40,10 +40,7 @@ def with_own_sums(graph: Graph, routines: Mapping[str, Iterable[str]]) -> Graph:
     """The graph in which sums that a routine can fuse with what reads them there are families of their own."""
     roots = {name: set(names) for name, names in routines.items()}
     needed = {name: graph.needed(names) for name, names in roots.items()}
-    readers: dict[str, list[Family]] = {}
-    for family in graph.families.values():
-        for source in family.sources:
-            readers.setdefault(source, []).append(family)
+    readers = graph.readers()
     own: dict[str, dict[Expression, Expression]] = {}  # reader → what it reads in place of what
     families: dict[str, Family] = {}
     result = graph.copy()
@@ -57,7 +54,7 @@ def with_own_sums(graph: Graph, routines: Mapping[str, Iterable[str]]) -> Graph:
         if math.prod(family.extents) < _LARGE:
             continue
         for routine in users:
-            here = [r for r in readers.get(name, ()) if r.name in needed[routine]]
+            here = [graph.families[r] for r in readers.get(name, ()) if r in needed[routine]]
             others = [needed[other] for other in roots if other != routine]
             alone = all(reader.name not in some for reader in here for some in others)
             if here and alone and name not in roots[routine] and all(_follows(r, family) for r in here):
